@@ -1,0 +1,45 @@
+// What the control server asks of the daemon.
+#ifndef FUSED_FUSED_CONTROL_BACKEND_H_
+#define FUSED_FUSED_CONTROL_BACKEND_H_
+
+#include <sys/types.h>
+
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "kernel/fd.h"
+#include "proto/control.pb.h"
+
+namespace fused::control {
+
+// Methods are called on the control server's threads, never on one that serves
+// files; thread-safe. Errors carry an errno (kernel/status.h) and a text for
+// the operator. The server has checked that the peer may ask.
+class Backend {
+ public:
+  struct RunReply {
+    v1::RunResponse message;
+    // Detached mounts, in the order of message.mounts.
+    std::vector<kernel::Fd> mounts;
+  };
+
+  virtual ~Backend() = default;
+
+  virtual v1::Status GetStatus() = 0;
+  // A refused push is a response with accepted false and issues, not an error.
+  virtual v1::PushResponse Push(const v1::PushRequest& request) = 0;
+  virtual absl::StatusOr<v1::Explanation> Explain(
+      const v1::ExplainRequest& request) = 0;
+  virtual absl::StatusOr<v1::ViewResponse> View(
+      const v1::ViewRequest& request) = 0;
+  virtual absl::StatusOr<RunReply> Run(const v1::RunRequest& request) = 0;
+  // DEADLINE_EXCEEDED where invalidations are still queued after `timeout`.
+  virtual absl::Status Sync(absl::Duration timeout) = 0;
+  virtual v1::HandlesResponse Handles(const v1::HandlesRequest& request) = 0;
+};
+
+}  // namespace fused::control
+
+#endif  // FUSED_FUSED_CONTROL_BACKEND_H_

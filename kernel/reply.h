@@ -1,0 +1,236 @@
+// One-shot answers to FUSE requests, one type for each kind: a handler can
+// neither send the wrong one, nor two, nor none (an answer that is dropped is
+// sent as EIO and counted). Move-only; may be kept and sent from any thread.
+//
+// The rules that are enforced here, by what can be said:
+//  - with a backing id only DIRECT_IO, PARALLEL_DIRECT_WRITES and NOFLUSH
+//    stand, and KEEP_CACHE never (open would fail with EIO);
+//  - a daemon-served open is DIRECT_IO and has no backing id (a mapping would
+//    reach the raw file);
+//  - NOFLUSH never stands on an O_RDWR handle: a close must be seen where
+//    POSIX locks may be held.
+// Sources: Linux fs/fuse/iomode.c, fs/fuse/passthrough.c.
+#ifndef FUSED_KERNEL_REPLY_H_
+#define FUSED_KERNEL_REPLY_H_
+
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "kernel/backing.h"
+#include "kernel/types.h"
+
+struct fuse_req;
+struct statx;
+
+namespace fused::kernel {
+
+class Session;
+
+// Common to all. Errors are encoded by ErrnoOf().
+class Reply {
+ public:
+  Reply(Reply&& other) noexcept
+      : request_(std::exchange(other.request_, nullptr)),
+        session_(other.session_) {}
+  Reply& operator=(Reply&&) = delete;
+  Reply(const Reply&) = delete;
+  Reply& operator=(const Reply&) = delete;
+  // Answers EIO and counts it where nothing was answered.
+  ~Reply();
+
+  // `status` must not be OK.
+  void Error(const absl::Status& status);
+
+  bool answered() const { return request_ == nullptr; }
+
+ protected:
+  Reply(fuse_req* request, Session* session)
+      : request_(request), session_(session) {}
+
+  // Marks it as answered and gives the request.
+  fuse_req* Take() { return std::exchange(request_, nullptr); }
+
+  fuse_req* request_;
+  Session* session_;
+};
+
+// Success without a value, or an error.
+class StatusReply : public Reply {
+ public:
+  StatusReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  void Ok();
+  // Ok() or Error().
+  void Send(const absl::Status& status);
+
+  // `interrupted` is called, on any thread and at most once, when the caller
+  // got a signal while the answer is outstanding (FUSE_INTERRUPT; at once if
+  // it has come before). It may answer. It must not block.
+  void OnInterrupt(std::function<void()> interrupted);
+};
+
+class EntryReply : public Reply {
+ public:
+  EntryReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  // False: the kernel did not take it (the request was interrupted), so the
+  // lookup count was not raised and the caller must take its own back.
+  [[nodiscard]] bool Send(const Entry& entry);
+  // The name does not exist, and the kernel may remember it.
+  void NegativeCached();
+};
+
+class AttributesReply : public Reply {
+ public:
+  AttributesReply(fuse_req* request, Session* session)
+      : Reply(request, session) {}
+  void Send(const Attributes& attributes);
+};
+
+class StatxReply : public Reply {
+ public:
+  StatxReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  void Send(const struct statx& attributes, bool cache);
+};
+
+// How a regular file's handle is served.
+enum class Access { kRead, kWrite, kReadWrite };
+
+// The flags of an approved open; see the rules above.
+class OpenFlags {
+ public:
+  // By the kernel. `backing` must be valid and be kept until RELEASE.
+  static OpenFlags Passthrough(HandleId handle, const BackingRef& backing,
+                               Access access);
+  // By the daemon, uncached.
+  static OpenFlags Daemon(HandleId handle, Access access);
+
+ private:
+  friend class OpenReply;
+  friend class CreateReply;
+  OpenFlags() = default;
+  HandleId handle_ = 0;
+  int32_t backing_id_ = 0;
+  bool direct_io_ = false;
+  bool noflush_ = false;
+};
+
+// Open of a regular file. False from Send(): the kernel did not take it, no
+// RELEASE will come.
+class OpenReply : public Reply {
+ public:
+  OpenReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  [[nodiscard]] bool Send(const OpenFlags& flags);
+};
+
+class OpenDirectoryReply : public Reply {
+ public:
+  OpenDirectoryReply(fuse_req* request, Session* session)
+      : Reply(request, session) {}
+  // `cache`: the kernel may keep the listing until it is invalidated.
+  [[nodiscard]] bool Send(HandleId handle, bool cache);
+};
+
+class CreateReply : public Reply {
+ public:
+  CreateReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  [[nodiscard]] bool Send(const Entry& entry, const OpenFlags& flags);
+};
+
+class DataReply : public Reply {
+ public:
+  DataReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  // At most as many bytes as were asked for.
+  void Send(std::string_view data);
+};
+
+class ReadlinkReply : public Reply {
+ public:
+  ReadlinkReply(fuse_req* request, Session* session)
+      : Reply(request, session) {}
+  void Send(const char* target);
+};
+
+class WriteReply : public Reply {
+ public:
+  WriteReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  void Send(size_t written);
+};
+
+class StatfsReply : public Reply {
+ public:
+  StatfsReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  void Send(const struct statvfs& value);
+};
+
+// GETXATTR and LISTXATTR.
+class XattrReply : public Reply {
+ public:
+  XattrReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  // Where the caller asked with size 0.
+  void SendSize(size_t size);
+  void Send(std::string_view value);
+};
+
+class LockReply : public Reply {
+ public:
+  LockReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  // type F_UNLCK: nothing is in the way.
+  void Send(const LockRange& lock);
+};
+
+class LseekReply : public Reply {
+ public:
+  LseekReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  void Send(off_t offset);
+};
+
+class PollReply : public Reply {
+ public:
+  PollReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  void Send(unsigned events);
+};
+
+class IoctlReply : public Reply {
+ public:
+  IoctlReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  void Send(int result, std::string_view output);
+};
+
+// Fills the answer to a READDIR or READDIRPLUS, in order.
+class DirectoryReply : public Reply {
+ public:
+  // `size`: the most bytes that the kernel takes.
+  DirectoryReply(fuse_req* request, Session* session, size_t size, bool plus);
+  DirectoryReply(DirectoryReply&&) noexcept = default;
+
+  bool plus() const { return plus_; }
+
+  // One name of a READDIR. `type` is the file type as mode & S_IFMT,
+  // `next` the offset to go on from after it. False: it does not fit, and
+  // nothing was added.
+  [[nodiscard]] bool Add(const char* name, ino_t inode, mode_t type,
+                         off_t next);
+  // One name of a READDIRPLUS. An `entry.node` of 0 gives the name without
+  // attributes (no lookup count).
+  [[nodiscard]] bool AddPlus(const char* name, const Entry& entry, off_t next);
+  bool empty() const { return used_ == 0; }
+
+  // Sends what was added. False: the kernel did not take it.
+  [[nodiscard]] bool Send();
+
+ private:
+  std::string buffer_;
+  size_t used_ = 0;
+  bool plus_;
+};
+
+}  // namespace fused::kernel
+
+#endif  // FUSED_KERNEL_REPLY_H_

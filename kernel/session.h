@@ -1,0 +1,114 @@
+// One FUSE connection: one superblock, one view.
+#ifndef FUSED_KERNEL_SESSION_H_
+#define FUSED_KERNEL_SESSION_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kernel/backing.h"
+#include "kernel/fd.h"
+#include "kernel/operations.h"
+#include "kernel/types.h"
+
+namespace fused::kernel {
+
+// Thread-safe, but for Create().
+class Session {
+ public:
+  struct Options {
+    // Ask for passthrough.
+    bool passthrough = true;
+    uint32_t max_stack_depth = 1;
+    // The kernel checks permissions (with default_permissions at the mount):
+    // ask for POSIX_ACL, EXPORT_SUPPORT, DONT_MASK and HANDLE_KILLPRIV_V2.
+    // Without it all xattr requests are answered ENOSYS at once by the
+    // session, after Operations::Received (one for each connection and
+    // kind: then the kernel stops asking).
+    bool posix = false;
+    BackingRegistry::Options backing;
+  };
+
+  // `operations` must outlive the session. `device` is a /dev/fuse descriptor
+  // of a superblock that waits for INIT (or a fake kernel's socket); it is
+  // made non-blocking. For a fake kernel `fake_backing` stands in for the
+  // ioctls; else it is null.
+  static absl::StatusOr<std::unique_ptr<Session>> Create(
+      const Options& options, Operations* operations, Fd device,
+      std::unique_ptr<BackingDevice> fake_backing = nullptr);
+
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  // No thread may be in Serve().
+  ~Session();
+
+  // For epoll.
+  int descriptor() const;
+
+  enum class Progress {
+    kServed,  // one request; there may be more
+    kIdle,    // nothing waits
+    kEnded,   // the superblock is gone; do not call again
+  };
+
+  // Receives one request, without waiting, and has it answered. `buffer` is
+  // the calling thread's own.
+  class Buffer;
+  Progress Serve(Buffer& buffer);
+
+  bool initialized() const;
+  bool ended() const;
+
+  BackingRegistry& backing();
+
+  // Notifications. Never before INIT (they answer ENOTCONN then).
+
+  // Drops cached attributes (`data` false), or attributes and cached pages
+  // and mappings. Takes no lock in the kernel without `data`, so that it may
+  // be sent while a request is unanswered. ENOENT (nothing cached) is OK.
+  absl::Status InvalidateInode(NodeId node, bool data);
+  // Drops a name. Takes the parent's lock in the kernel: only for the
+  // InvalidationWorker, for it deadlocks against an unanswered LOOKUP in the
+  // directory until that is answered.
+  absl::Status InvalidateEntry(NodeId parent, std::string_view name);
+  // Makes the kernel look the name up again; falls back to InvalidateEntry.
+  absl::Status ExpireEntry(NodeId parent, std::string_view name);
+  // All names of the superblock are looked up again. UNIMPLEMENTED on kernels
+  // before 6.16 or so.
+  absl::Status IncrementEpoch();
+
+  // Requests whose handler dropped its reply.
+  uint64_t unanswered() const;
+
+ private:
+  Session();
+  friend class Reply;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Where a thread receives requests. Not thread-safe; one for each thread.
+class Session::Buffer {
+ public:
+  Buffer();
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer();
+
+ private:
+  friend class Session;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// The process-wide names of opcodes, "LOOKUP" for FUSE_LOOKUP; "OPCODE_99" for
+// one that is not known. `opcode` below kOpcodes.
+inline constexpr uint32_t kOpcodes = 64;
+std::string_view OpcodeName(uint32_t opcode);
+
+}  // namespace fused::kernel
+
+#endif  // FUSED_KERNEL_SESSION_H_

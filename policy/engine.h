@@ -1,0 +1,152 @@
+// Decides.
+#ifndef FUSED_POLICY_ENGINE_H_
+#define FUSED_POLICY_ENGINE_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "policy/issue.h"
+#include "policy/parse.h"
+#include "policy/types.h"
+#include "proto/policy.pb.h"
+
+namespace fused::policy {
+
+// One policy, compiled. Immutable.
+class CompiledPolicy {
+ public:
+  // Nothing where `issues` got an error. Every issue is found, not only the
+  // first.
+  static std::shared_ptr<const CompiledPolicy> Compile(
+      const Parsed<v1::Policy>& policy, Issues& issues);
+
+  // policy/scoped_storage.textproto, version 0.
+  static std::shared_ptr<const CompiledPolicy> BuiltIn();
+
+  ~CompiledPolicy();
+
+  const v1::Policy& source() const;
+  const std::string& sha256() const;
+
+  // "other" for kOtherClass.
+  std::string_view ClassName(ClassId path_class) const;
+  // The rule's name; "unlisted", "name" or "" for the ids that are no rule's.
+  std::string_view RuleName(RuleId rule) const;
+
+ private:
+  friend class Snapshot;
+  CompiledPolicy();
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// One rule that matches.
+struct Match {
+  RuleId rule = kNoRule;
+  Decision decision;
+};
+
+struct Explanation {
+  Decision decision;
+  // Every rule whose class, operation and condition match, in order.
+  std::vector<Match> matches;
+  // What is known of subject and object, as words: "permission:...",
+  // "role:...", "relation:...", "media_type:...", "state:...", "directory".
+  std::vector<std::string> facts;
+};
+
+// A policy and an app directory at one epoch. Immutable: every request uses
+// one from start to end. Methods marked "hot" make no allocation, take no lock
+// and do no I/O. Thread-safe.
+class Snapshot {
+ public:
+  // Nothing where `issues` got an error. Never null arguments.
+  static std::shared_ptr<const Snapshot> Build(
+      uint64_t epoch, std::shared_ptr<const CompiledPolicy> policy,
+      const Parsed<v1::AppDirectory>& apps, Issues& issues);
+
+  ~Snapshot();
+
+  uint64_t epoch() const;
+  const CompiledPolicy& policy() const;
+  const std::shared_ptr<const CompiledPolicy>& shared_policy() const;
+  const v1::AppDirectory& apps() const;
+  const std::string& apps_sha256() const;
+
+  // Hot. The subject that a caller is by its absolute uid: 0 is ROOT and 2000
+  // SHELL; else the app id is uid % 100000 and the user uid / 100000, and
+  // packages that share an app id are one subject, with the permissions and
+  // roles of all. An app id in no entry is not listed.
+  Subject SubjectOf(uint32_t uid) const;
+
+  // The subject of an installed package for a user.
+  std::optional<Subject> SubjectOfPackage(std::string_view package,
+                                          uint32_t user) const;
+  // The app id of a package.
+  std::optional<uint32_t> AppIdOf(std::string_view package) const;
+  // Hot. The entry that has `package` with this app id: a file's recorded
+  // owner. kNoApp where the pair is not in the directory.
+  AppIndex AppOf(std::string_view package, uint32_t app_id) const;
+
+  // One package of an entry (the first, of several that share a uid): what is
+  // recorded as the owner of what it makes. Empty for kNoApp.
+  std::string_view PackageOf(AppIndex app) const;
+
+  // Hot. The root of a user's volume, and a component below a location.
+  Location Root(uint32_t user) const;
+  Location Child(const Location& parent, std::string_view name) const;
+
+  // Hot. What stands at a location: `name` is its last component (empty for
+  // the root), by which media types and states are told.
+  Object ObjectAt(const Location& location, std::string_view name,
+                  bool directory, AppIndex file_owner) const;
+
+  // Hot. The decision on all of `operations` at once: where LOOKUP is denied,
+  // ENOENT; else the first denied one's, in the order of Operation; else
+  // allowed, with the strictest I/O mode that READ and WRITE gave (redaction
+  // comes from READ). A subject that is not listed gets LOOKUP and LIST by the
+  // rules, and EACCES for the rest.
+  Decision Decide(const Subject& subject, const Object& object,
+                  OperationSet operations) const;
+
+  // Hot. As Decide(), and where it allows, the class's demand on new names:
+  // EPERM for one that FAT cannot hold.
+  Decision DecideName(const Subject& subject, const Object& object,
+                      OperationSet operations, std::string_view name) const;
+
+  // Hot. Whether LOOKUP of what is at `location` has the same answer for every
+  // subject of the same user, listed or not, whatever the object's facts: then
+  // a name may be cached in a mount that all share.
+  bool UniformLookup(const Location& location) const;
+
+  // Hot. Whether READ and WRITE, where allowed, have the same I/O mode for
+  // every subject and object at `location`.
+  bool UniformIo(const Location& location) const;
+
+  // Hot. The class of a location, and the app that its {package} names.
+  ClassId ClassOf(const Location& location) const;
+  AppIndex PathOwnerOf(const Location& location) const;
+
+  // As Decide() on one operation, with reasons.
+  Explanation Explain(const Subject& subject, const Object& object,
+                      Operation operation) const;
+
+  // Hot. For shadow rules: what they would decide; nothing where there are
+  // none.
+  std::optional<Decision> DecideShadow(const Subject& subject,
+                                       const Object& object,
+                                       OperationSet operations) const;
+
+ private:
+  Snapshot();
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace fused::policy
+
+#endif  // FUSED_POLICY_ENGINE_H_
