@@ -135,7 +135,7 @@ class World {
     } else {
       EXPECT_TRUE(Circle(request));
     }
-    if (request.error == -1) EXPECT_FALSE(Circle(request));
+    EXPECT_FALSE(request.error == -1 && Circle(request));
     Sweep();
   }
 
@@ -228,8 +228,9 @@ class World {
       EXPECT_EQ(seen.type, model_.held[holder][byte]);
     }
     // As long as can be.
-    if (start > 0) EXPECT_NE(seen.type, model_.held[holder][start - 1]);
-    if (last < kBytes - 1) EXPECT_NE(seen.type, model_.held[holder][last + 1]);
+    EXPECT_FALSE(start > 0 && model_.held[holder][start - 1] == seen.type);
+    EXPECT_FALSE(last < kBytes - 1 &&
+                 model_.held[holder][last + 1] == seen.type);
   }
 
   std::mt19937 random_;
