@@ -82,7 +82,7 @@ def buildifier():
 
 def check_buildifier():
     """buildifier"""
-    off = ("cc-binary", "cc-library", "cc-test", "cc-proto", "proto", "sh-binary", "sh-test")
+    off = ("cc-binary", "cc-library", "cc-proto", "cc-test", "proto", "proto-lang-toolchain", "sh-binary", "sh-test")
     sources = files("BUILD.bazel", ".BUILD", ".bzl", "WORKSPACE")
     code, out = run(
         buildifier(), "-mode=check", "-lint=warn", "-warnings=" + ",".join("-native-" + w for w in off), *sources
@@ -163,6 +163,8 @@ def main():
         check = CHECKS[name]
         try:
             findings = check()
+        except compile_commands.Failed as failure:
+            findings = [str(failure)]
         except Skipped as reason:
             skipped += 1
             print("SKIPPED  %s (%s): %s" % (name, check.__doc__, reason), flush=True)

@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 
 _CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "fused-tidy")
-_FINDING = re.compile(r"^(\S+?):(\d+):(\d+): (?:warning|error): (.*)$")
+_FINDING = re.compile(r"(^|: )(warning|error): .*\[\S+\]$")
 
 
 def _without_outputs(arguments):
@@ -90,7 +90,7 @@ class Tidy:
         )
         findings = []
         for line in done.stdout.splitlines():
-            if _FINDING.match(line):
+            if _FINDING.search(line):
                 findings.append(line.replace(self._root + "/", ""))
         if done.returncode != 0 and not findings:
             findings.append("%s: clang-tidy: %s" % (command["file"], done.stderr.strip()))
