@@ -13,6 +13,8 @@ import signal
 import subprocess
 import sys
 
+sys.dont_write_bytecode = True  # the directory is the source tree
+
 import media
 from lab import Failed, Lab
 

@@ -11,6 +11,8 @@ import shutil
 import subprocess
 import sys
 
+sys.dont_write_bytecode = True  # the directory is the source tree
+
 import compile_commands
 import tidy
 
