@@ -19,7 +19,6 @@ namespace fused::kernel {
 namespace {
 
 constexpr int kSocketBuffer = 8 << 20;
-constexpr size_t kMaxMessage = (1 << 20) + 4096;
 
 }  // namespace
 
@@ -89,9 +88,12 @@ void FakeKernel::SendRaw(std::string_view packet) {
 }
 
 std::optional<FakeKernel::Message> FakeKernel::Read(int flags) {
-  std::string buffer(kMaxMessage, '\0');
+  const ssize_t waiting =
+      recv(kernel_.get(), nullptr, 0, flags | MSG_PEEK | MSG_TRUNC);
+  if (waiting <= 0) return std::nullopt;
+  std::string buffer(static_cast<size_t>(waiting), '\0');
   const ssize_t size = recv(kernel_.get(), buffer.data(), buffer.size(), flags);
-  if (size <= 0) return std::nullopt;
+  PCHECK(size == waiting);
   fuse_out_header header;
   CHECK_GE(static_cast<size_t>(size), sizeof(header));
   std::memcpy(&header, buffer.data(), sizeof(header));
@@ -117,9 +119,12 @@ FakeKernel::Message FakeKernel::Receive() {
 void FakeKernel::Close() { kernel_.Reset(); }
 
 uint64_t FakeKernel::AllFlags() {
+  constexpr int kReserved = 31;
   uint64_t flags = 0;
-  for (int bit = 0; bit <= 42; ++bit) flags |= uint64_t{1} << bit;
-  return flags & ~static_cast<uint64_t>(FUSE_INIT_RESERVED);
+  for (int bit = 0; bit <= 42; ++bit) {
+    if (bit != kReserved) flags |= uint64_t{1} << bit;
+  }
+  return flags;
 }
 
 std::string Terminated(std::string_view name) {
