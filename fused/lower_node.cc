@@ -41,7 +41,7 @@ absl::StatusOr<Pin> LowerNode::Descriptor() {
     handle = *handle_;
   }
   absl::StatusOr<kernel::Fd> opened =
-      kernel::OpenHandle(tree_->root_descriptor(), handle, O_PATH);
+      kernel::OpenHandle(tree_->handle_root_.get(), handle, O_PATH);
   if (!opened.ok()) return opened.status();
   Pin pin = std::make_shared<const kernel::Fd>(*std::move(opened));
   {
@@ -56,6 +56,7 @@ absl::StatusOr<Pin> LowerNode::Descriptor() {
 }
 
 bool LowerNode::Evict() {
+  if (!tree_->has_handles()) return false;
   Pin pin;
   bool has_handle = false;
   {
@@ -250,7 +251,7 @@ absl::StatusOr<std::unique_ptr<LowerTree>> LowerTree::Create(
   absl::StatusOr<Found> found = tree->Intern(*std::move(own));
   if (!found.ok()) return found.status();
   tree->root_ = std::move(found->node);
-  tree->has_handles_ = kernel::HandleOf(tree->root_descriptor()).ok();
+  tree->FindHandles();
   const kernel::ProcPath path(tree->root_descriptor());
   tree->has_xattrs_ =
       getxattr(path.text, kOwnerXattr, nullptr, 0) >= 0 || errno == ENODATA;
@@ -259,6 +260,21 @@ absl::StatusOr<std::unique_ptr<LowerTree>> LowerTree::Create(
 
 LowerTree::LowerTree(kernel::Fd root, const Options& options)
     : options_(options), root_fd_(std::move(root)) {}
+
+void LowerTree::FindHandles() {
+  // open_by_handle_at(2) takes no O_PATH descriptor for the mount.
+  absl::StatusOr<kernel::Fd> root =
+      kernel::OpenBeneath(root_fd_.get(), ".", O_RDONLY | O_DIRECTORY);
+  if (!root.ok()) return;
+  const absl::StatusOr<kernel::FileHandle> handle =
+      kernel::HandleOf(root->get());
+  // Having one is not all: opening it takes a privilege.
+  if (!handle.ok() || !kernel::OpenHandle(root->get(), *handle, O_PATH).ok()) {
+    return;
+  }
+  handle_root_ = *std::move(root);
+  has_handles_ = true;
+}
 
 LowerTree::~LowerTree() { root_ = nullptr; }
 
