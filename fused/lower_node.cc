@@ -379,11 +379,14 @@ absl::StatusOr<LowerTree::Found> LowerTree::Intern(kernel::Fd fd) {
   if (known != nullptr) {
     absl::StatusOr<kernel::FileHandle> now = kernel::HandleOf(fd.get());
     if (now.ok() && handle.has_value() && *now == *handle) {
-      absl::MutexLock lock(&known->mutex_);
-      if (known->fd_ == nullptr) {
-        known->fd_ = std::make_shared<const kernel::Fd>(std::move(fd));
-        held_.fetch_add(1, std::memory_order_relaxed);
+      {
+        absl::MutexLock lock(&known->mutex_);
+        if (known->fd_ == nullptr) {
+          known->fd_ = std::make_shared<const kernel::Fd>(std::move(fd));
+          held_.fetch_add(1, std::memory_order_relaxed);
+        }
       }
+      Sweep();
       return Found{known, *stat};
     }
     // The number has been given to a new inode; the old node is stale.
