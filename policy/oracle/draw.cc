@@ -202,6 +202,8 @@ void DrawRules(Dice& dice, const v1::Policy& policy, size_t count,
     rule->set_name(Str(prefix) + "see");
     rule->add_operations(v1::LOOKUP);
     rule->mutable_effect()->mutable_allow();
+    if (dice.Chance(50)) rule->add_operations(v1::READ);
+    if (dice.Chance(50)) rule->add_operations(v1::WRITE);
   }
 }
 
@@ -326,7 +328,7 @@ Request DrawRequest(Dice& dice, const v1::Policy& policy,
                     const v1::AppDirectory& apps) {
   Request request;
   request.caller = DrawCaller(dice, apps);
-  request.tree = dice.Chance(80) ? request.caller / 100000 : dice.Pick(kUsers);
+  request.tree = dice.Chance(90) ? request.caller / 100000 : dice.Pick(kUsers);
   request.path = DrawPath(dice, policy, apps);
   request.directory = request.path.empty() || dice.Chance(25);
   request.nomedia = dice.Chance(10);
@@ -342,8 +344,10 @@ Request DrawRequest(Dice& dice, const v1::Policy& policy,
   }
   const size_t operations = dice.Chance(75) ? 1 : dice.Below(5);
   for (size_t i = 0; i < operations; ++i) {
-    request.operations.push_back(static_cast<v1::Operation>(
-        2 + dice.Below(v1::Operation_ARRAYSIZE - 2)));
+    request.operations.push_back(
+        dice.Chance(35) ? (dice.Chance(60) ? v1::READ : v1::WRITE)
+                        : static_cast<v1::Operation>(
+                              2 + dice.Below(v1::Operation_ARRAYSIZE - 2)));
   }
   return request;
 }
