@@ -175,7 +175,7 @@ TEST_F(ScopedStorageTest, DcimAndPictures) {
   const std::string there = "{DCIM,Pictures}/{,sub/,Camera/}";
   Expect(Table().Check(OthersFiles(there) + OwnFiles(there) +
                        NewFiles(there, "x.{jpg,png,webp,mp4,mkv,3gp}",
-                                "x.{mp3,flac,m3u,srt,pdf,bin,apk} x")),
+                                "x{.mp3,.flac,.m3u,.srt,.pdf,.bin,.apk,}")),
          10000);
 }
 
@@ -185,7 +185,7 @@ TEST_F(ScopedStorageTest, MoviesAndMusic) {
   Expect(Table().Check(
              OthersFiles(movies) + OthersFiles(music) + OwnFiles(movies) +
              OwnFiles(music) +
-             NewFiles(movies, "x.{mp4,mkv,m3u,srt}", "x.{jpg,mp3,pdf,bin} ") +
+             NewFiles(movies, "x.{mp4,mkv,m3u,srt}", "x.{jpg,mp3,pdf,bin}") +
              NewFiles(music, "x.{mp3,flac,m3u,srt}", "x.{jpg,mp4,pdf,bin}")),
          10000);
 }
