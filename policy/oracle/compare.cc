@@ -18,28 +18,22 @@ std::string_view NameOf(const Request& request) {
   return request.path.empty() ? std::string_view() : request.path.back();
 }
 
-std::string Words(Error error, IoMode io, std::string_view rules) {
+std::string Words(Error error, IoMode io, std::string_view rule) {
   constexpr std::string_view kErrors[] = {"allow", "ENOENT", "EACCES", "EPERM"};
   constexpr std::string_view kModes[] = {" passthrough", " daemon",
                                          " redacted"};
   std::string words(kErrors[static_cast<size_t>(error)]);
   if (error == Error::kNone) words += kModes[static_cast<size_t>(io)];
-  return words + " by \"" + std::string(rules) + "\"";
+  return words + " by \"" + std::string(rule) + "\"";
 }
 
 std::string Words(const Verdict& verdict) {
-  std::string rules;
-  for (const std::string& rule : verdict.rules) {
-    rules += (rules.empty() ? "" : "|") + rule;
-  }
-  return Words(verdict.error, verdict.io, rules);
+  return Words(verdict.error, verdict.io, verdict.rule);
 }
 
 bool Same(const Verdict& want, const Decision& got, std::string_view rule) {
-  if (want.error != got.error) return false;
-  if (got.allowed() && want.io != got.io) return false;
-  return std::find(want.rules.begin(), want.rules.end(), rule) !=
-         want.rules.end();
+  return want.error == got.error && want.rule == rule &&
+         (!got.allowed() || want.io == got.io);
 }
 
 std::string Compare(std::string_view what, const Verdict& want,
@@ -93,7 +87,7 @@ std::string CompareShadow(const Snapshot& snapshot,
                            : "DecideShadow: no answer\n";
   }
   if (!want.has_value()) return "";
-  return Compare("DecideShadow", *want, *got, want->rules.front());
+  return Compare("DecideShadow", *want, *got, want->rule);
 }
 
 }  // namespace

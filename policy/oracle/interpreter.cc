@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstddef>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -15,19 +16,21 @@ namespace {
 constexpr auto kEnoent = static_cast<v1::Error>(1);
 constexpr auto kEperm = static_cast<v1::Error>(3);
 
-std::string AsciiLower(std::string_view text) {
-  std::string lower;
-  for (char c : text) {
-    lower += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  }
-  return lower;
-}
-
+// As Fold() says; what it says of ASCII is written again.
 std::string Lower(std::string_view text) {
   const bool ascii = std::all_of(text.begin(), text.end(), [](char c) {
     return static_cast<unsigned char>(c) < 0x80;
   });
-  return ascii ? AsciiLower(text) : Fold(text);
+  if (!ascii) return Fold(text);
+  std::string lower;
+  for (char c : text) {
+    lower += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  }
+  // Dots at the end do not count, but for a name that is nothing else.
+  while (lower.ends_with('.') && lower.find_first_not_of('.') != lower.npos) {
+    lower.pop_back();
+  }
+  return lower;
 }
 
 std::vector<std::string> Components(std::string_view pattern) {
@@ -59,7 +62,7 @@ bool MatchesFrom(const std::vector<std::string>& pattern, size_t p,
 
 // The <name> of `.pending-<digits>-<name>`, or nothing.
 std::optional<std::string> After(std::string_view mark, std::string_view name) {
-  const std::string lower = AsciiLower(name);
+  const std::string lower = Lower(name);
   if (!lower.starts_with(mark)) return std::nullopt;
   const size_t dash = lower.find('-', mark.size());
   if (dash == std::string::npos || dash == mark.size()) return std::nullopt;
@@ -69,7 +72,7 @@ std::optional<std::string> After(std::string_view mark, std::string_view name) {
     }
   }
   if (dash + 1 == lower.size()) return std::nullopt;
-  return std::string(name.substr(dash + 1));
+  return lower.substr(dash + 1);
 }
 
 }  // namespace
@@ -132,7 +135,7 @@ bool NaiveState(std::string_view name, v1::FileState state) {
   const bool trashed = After(".trashed-", name).has_value();
   if (state == v1::PENDING) return pending;
   if (state == v1::TRASHED) return trashed;
-  return name.starts_with('.') && !pending && !trashed;
+  return Lower(name).starts_with('.') && !pending && !trashed;
 }
 
 Interpreter::Caller Interpreter::Know(uint32_t uid) const {
@@ -181,14 +184,14 @@ bool Interpreter::Owns(const Caller& caller, const Place& place,
 bool Interpreter::HasMediaType(std::string_view type,
                                const Request& request) const {
   if (request.directory || request.path.empty()) return false;
-  std::string name = request.path.back();
+  std::string name = Lower(request.path.back());
   if (auto rest = After(".pending-", name)) {
     name = *rest;
   } else if (auto rest = After(".trashed-", name)) {
     name = *rest;
   }
   const size_t dot = name.rfind('.');
-  if (dot == std::string::npos) return false;
+  if (dot == std::string::npos || dot == 0) return false;
   for (const v1::MediaType& media_type : policy_.media_types()) {
     if (media_type.name() != type) continue;
     for (const std::string& extension : media_type.extensions()) {
@@ -277,7 +280,7 @@ bool Interpreter::Applies(const v1::Rule& rule, v1::Operation operation,
 // What the effect of a rule says of one operation.
 static Verdict EffectOn(const v1::Rule& rule, v1::Operation operation) {
   Verdict verdict;
-  verdict.rules = {rule.name()};
+  verdict.rule = rule.name();
   if (rule.effect().has_deny()) {
     const v1::Error error = rule.effect().deny().error();
     verdict.error = operation == v1::LOOKUP || error == kEnoent
@@ -303,11 +306,11 @@ Verdict Interpreter::DecideOne(const Rules& rules, v1::Operation operation,
   const bool lookup = operation == v1::LOOKUP;
   Verdict none;
   none.error = lookup ? Error::kNoEntry : Error::kAccess;
-  none.rules = {""};
+  none.rule = "";
   const bool everywhere = caller.root || caller.shell;
   if (caller.user != request.tree && !everywhere) return none;
   if (!caller.listed() && !lookup && operation != v1::LIST) {
-    return {.error = Error::kAccess, .rules = {"unlisted"}};
+    return {.error = Error::kAccess, .rule = "unlisted"};
   }
   for (const v1::Rule& rule : rules) {
     if (Applies(rule, operation, caller, place, request)) {
@@ -322,18 +325,25 @@ Verdict Interpreter::DecideBy(const Rules& rules,
   const Caller caller = Know(request.caller);
   const Place place = Find(request.path);
   // In the order of the enumeration, LOOKUP asked for or not.
-  std::set<v1::Operation> operations(request.operations.begin(),
-                                     request.operations.end());
+  const std::vector<v1::Operation>& asked = request.operations;
+  std::set<v1::Operation> operations(asked.begin(), asked.end());
   operations.insert(v1::LOOKUP);
-  Verdict all;
-  all.error = Error::kNone;
+  std::map<v1::Operation, Verdict> allowed;
   for (v1::Operation operation : operations) {
-    const Verdict one = DecideOne(rules, operation, caller, place, request);
+    Verdict one = DecideOne(rules, operation, caller, place, request);
     if (one.error != Error::kNone) return one;
-    all.io = std::max(all.io, one.io);
-    all.rules.push_back(one.rules.front());
+    allowed[operation] = one;
   }
-  return all;
+  const bool read = std::count(asked.begin(), asked.end(), v1::READ) > 0;
+  const bool write = std::count(asked.begin(), asked.end(), v1::WRITE) > 0;
+  if (read && write) {
+    // The stricter, READ's where they are alike.
+    const bool stricter = allowed[v1::WRITE].io > allowed[v1::READ].io;
+    return allowed[stricter ? v1::WRITE : v1::READ];
+  }
+  if (read || write) return allowed[read ? v1::READ : v1::WRITE];
+  return asked.empty() ? allowed[v1::LOOKUP]
+                       : allowed[*std::min_element(asked.begin(), asked.end())];
 }
 
 Verdict Interpreter::Decide(const Request& request) const {
@@ -351,7 +361,7 @@ Verdict Interpreter::DecideName(const Request& request) const {
   if (verdict.error == Error::kNone && path_class != nullptr &&
       path_class->names() == v1::FAT && !request.path.empty() &&
       !NaiveFatClean(request.path.back())) {
-    verdict = {.error = Error::kNotPermitted, .rules = {"name"}};
+    verdict = {.error = Error::kNotPermitted, .rule = "name"};
   }
   return verdict;
 }

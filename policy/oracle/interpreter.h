@@ -37,9 +37,8 @@ struct Verdict {
   Error error = Error::kAccess;
   // Of an allowed one.
   IoMode io = IoMode::kPassthrough;
-  // The rule that denied; of an allowed request the rules of every operation
-  // that was asked for. "" stands for no rule.
-  std::vector<std::string> rules;
+  // "" stands for no rule.
+  std::string rule;
 };
 
 // Keeps references to its arguments.
