@@ -32,7 +32,7 @@ uint64_t Seed() { return Setting("FUSED_SEED", 20241120); }
 TEST(PropertyTest, EngineDecidesAsTheInterpreter) {
   constexpr int kRequests = 500;
   const uint64_t goal = Setting("FUSED_DECISIONS", 1'000'000);
-  std::cout << "FUSED_SEED=" << Seed() << "\n";
+  std::cout << "FUSED_SEED=" << Seed() << std::endl;
   Dice dice(Seed());
   uint64_t decisions = 0;
   // By Error: a draw that is always refused would prove little.

@@ -99,7 +99,9 @@ class Shrinker {
 
   template <typename RuleOf>
   void Rule(const RuleOf& rule_of) {
-    Try([&](Case& of) { rule_of(of)->clear_when(); });
+    if (rule_of(found_)->has_when()) {
+      Try([&](Case& of) { rule_of(of)->clear_when(); });
+    }
     Drop([&](Case& of) { return rule_of(of)->mutable_path_classes(); });
     Drop([&](Case& of) { return rule_of(of)->mutable_operations(); });
     while (rule_of(found_)->has_when()) {
