@@ -168,16 +168,23 @@ struct Scene {
   std::string owner;
 };
 
-Decision Ask(const Snapshot& snapshot, const Scene& scene, char letter) {
-  const bool directory = scene.path.ends_with('/');
-  Location location = snapshot.Root(scene.tree);
-  std::string name;
-  std::istringstream in(scene.path);
+// The place of a path, and its last component.
+Location Walk(const Snapshot& snapshot, uint32_t tree, const std::string& path,
+              std::string* name) {
+  Location location = snapshot.Root(tree);
+  std::istringstream in(path);
   for (std::string part; std::getline(in, part, '/');) {
     if (part.empty()) continue;
     location = snapshot.Child(location, part);
-    name = part;
+    *name = part;
   }
+  return location;
+}
+
+Decision Ask(const Snapshot& snapshot, const Scene& scene, char letter) {
+  const bool directory = scene.path.ends_with('/');
+  std::string name;
+  const Location location = Walk(snapshot, scene.tree, scene.path, &name);
   const bool makes = letter == 'C' || letter == 'T';
   AppIndex owner = kNoApp;
   if (!directory && !makes && scene.owner != "none") {
@@ -278,6 +285,11 @@ Outcome Table::CheckOtherUsers(const std::vector<Row>& rows) const {
     }
   }
   return outcome;
+}
+
+bool Table::SharesLookup(const std::string& path) const {
+  std::string name;
+  return snapshot_->UniformLookup(Walk(*snapshot_, 0, path, &name));
 }
 
 }  // namespace fused::policy::oracle

@@ -59,6 +59,9 @@ class Table {
   // Asks for the tree of a user that is not the caller's.
   Outcome CheckOtherUsers(const std::vector<Row>& rows) const;
 
+  // Whether names there may be cached for all subjects of a user.
+  bool SharesLookup(const std::string& path) const;
+
  private:
   std::shared_ptr<const Snapshot> snapshot_;
 };

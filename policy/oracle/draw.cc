@@ -244,6 +244,17 @@ std::vector<std::string> DrawPath(Dice& dice, const v1::Policy& policy,
   if (dice.Chance(8)) path.push_back(DrawName(dice));
   if (!path.empty() && dice.Chance(5)) path.pop_back();
   if (!path.empty() && dice.Chance(10)) path.back() = DrawName(dice);
+  for (std::string& spelled : path) {
+    // What a folding tree, or FAT, does not see. Not the one before the other:
+    // the headers leave open which extension that makes.
+    if (dice.Chance(3)) {
+      spelled += '.';
+    } else if (dice.Chance(3) && !spelled.ends_with('.')) {
+      spelled += "\u200b";
+    } else if (dice.Chance(1)) {
+      spelled.insert(0, "\u2060");
+    }
+  }
   return path;
 }
 

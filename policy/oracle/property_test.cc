@@ -2,6 +2,7 @@
 //
 //   FUSED_SEED=n       another draw (printed at the start)
 //   FUSED_DECISIONS=n  a longer one
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <iostream>
@@ -191,6 +192,10 @@ TEST(PropertyTest, SubjectsOfPackagesAreThoseOfTheirUids) {
       EXPECT_EQ(by_name->user, by_uid.user);
       EXPECT_TRUE(by_name->listed && by_uid.listed);
       EXPECT_EQ(snapshot->AppIdOf(app.package()), app.uid());
+      const auto first =
+          std::find_if(apps.apps().begin(), apps.apps().end(),
+                       [&](const auto& a) { return a.uid() == app.uid(); });
+      EXPECT_EQ(snapshot->PackageOf(by_uid.app), first->package());
       EXPECT_EQ(snapshot->AppOf(app.package(), app.uid()), by_uid.app);
       EXPECT_EQ(snapshot->AppOf(app.package(), app.uid() + 1), kNoApp);
     }

@@ -353,5 +353,21 @@ TEST_F(ScopedStorageTest, OtherUsers) {
          1000);
 }
 
+TEST_F(ScopedStorageTest, OnlyPrivateDirectoriesAreSeenDifferently) {
+  const Table table;
+  for (const char* path :
+       {"/", "DCIM/", "DCIM/x.jpg", "Download/.x/y", "Foo/", "Foo/x.pdf",
+        "Android/", "Android/data/", "Android/obb/", "Android/media/",
+        "Android/media/com.test.other/x.jpg", "DCIM/.pending-17-x.jpg"}) {
+    EXPECT_TRUE(table.SharesLookup(path)) << path;
+  }
+  for (const char* path :
+       {"Android/data/com.test.other/", "android/DATA/com.test.other/x/y.jpg",
+        "Android/data/com.gone/", "Android/obb/com.test.other/",
+        "Android/obb/x.txt"}) {
+    EXPECT_FALSE(table.SharesLookup(path)) << path;
+  }
+}
+
 }  // namespace
 }  // namespace fused::policy::oracle
