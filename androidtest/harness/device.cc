@@ -44,6 +44,12 @@ bool BecomeUser(uid_t uid, gid_t gid, const std::vector<gid_t>& groups) {
 
 }  // namespace
 
+std::string WhyNoDevice() {
+  if (geteuid() != 0) return "needs root";
+  if (access("/dev/fuse", R_OK | W_OK) != 0) return "needs /dev/fuse";
+  return "";
+}
+
 std::string DataFile(const char* variable) {
   const char* path = getenv(variable);
   if (path == nullptr) return absl::StrCat("/nonexistent/", variable);
@@ -70,6 +76,8 @@ Device::Device(Options options)
       lower_(options_.lower_path.empty() ? directory_ + "/lower"
                                          : options_.lower_path),
       mount_(directory_ + "/storage") {
+  // The test skips.
+  if (!WhyNoDevice().empty()) return;
   EXPECT_TRUE(MakeDirectories(mount_));
   EXPECT_TRUE(MakeDirectories(directory_ + "/bin", 0755));
   std::error_code error;
@@ -77,6 +85,7 @@ Device::Device(Options options)
       << error.message();
   chmod(AgentPath().c_str(), 0755);
   if (!options_.policy.empty()) Keep("policy.textproto", options_.policy);
+  if (!options_.config.empty()) Keep("config.textproto", options_.config);
   if (!options_.packages.empty()) {
     Keep("apps.textproto", AppsText(options_.packages));
   }
@@ -120,6 +129,10 @@ Arguments Device::CommandLine() const {
   }
   if (!options_.packages.empty()) {
     command.push_back(absl::StrCat("--apps=", directory_, "/apps.textproto"));
+  }
+  if (!options_.config.empty()) {
+    command.push_back(
+        absl::StrCat("--config=", directory_, "/config.textproto"));
   }
   command.insert(command.end(), options_.flags.begin(), options_.flags.end());
   command.push_back(lower_);

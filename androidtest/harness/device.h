@@ -19,6 +19,9 @@
 
 namespace fused::androidtest {
 
+// Empty where devices can be had here; else why not.
+std::string WhyNoDevice();
+
 // The two ways to a volume.
 enum class View {
   kApp,     // the app's own, by `fusedctl run`
@@ -67,6 +70,7 @@ class Device {
     // Texts. Empty: no flag is given.
     std::string policy;
     std::vector<Package> packages;
+    std::string config;
     // Beside those that place the daemon's files.
     Arguments flags;
     // Lower tree instead of one of the test's own.

@@ -1,20 +1,15 @@
 #include "androidtest/harness/fixture.h"
 
-#include <unistd.h>
-
 #include <cstdlib>
+
+#include "absl/strings/str_cat.h"
+#include "androidtest/harness/files.h"
 
 namespace fused::androidtest {
 
 bool IsLong() {
   const char* value = getenv("FUSED_LONG");
   return value != nullptr && std::string_view(value) == "1";
-}
-
-std::string WhyNoDevice() {
-  if (geteuid() != 0) return "needs root";
-  if (access("/dev/fuse", R_OK | W_OK) != 0) return "needs /dev/fuse";
-  return "";
 }
 
 void DeviceTest::SetUp() {
@@ -49,6 +44,19 @@ std::vector<Package> StandardPackages() {
        .target_sdk = 29},
       {.name = kServed, .uid = 10069, .permissions = {"DAEMON_IO"}},
   };
+}
+
+void PlantDirectories(const Device& device) {
+  for (const char* name :
+       {"Alarms", "Audiobooks", "DCIM", "Documents", "Download", "Movies",
+        "Music", "Notifications", "Pictures", "Podcasts", "Recordings",
+        "Ringtones", "Android/data", "Android/media", "Android/obb"}) {
+    EXPECT_TRUE(MakeDirectories(device.LowerPath(name)));
+  }
+  for (const Package& package : StandardPackages()) {
+    EXPECT_TRUE(MakeDirectories(device.LowerPath(
+        absl::StrCat("Android/data/", package.name, "/files"))));
+  }
 }
 
 }  // namespace fused::androidtest

@@ -15,9 +15,6 @@ namespace fused::androidtest {
 // those of an ordinary run: FUSED_LONG=1 in the environment.
 bool IsLong();
 
-// Empty where device tests can run here; else why not.
-std::string WhyNoDevice();
-
 // A fixture which skips where there is no root or no /dev/fuse.
 class DeviceTest : public testing::Test {
  protected:
@@ -55,6 +52,10 @@ inline constexpr char kCameraEditor[] = "com.example.camera.editor";
 inline constexpr char kServed[] = "com.example.served";
 
 std::vector<Package> StandardPackages();
+
+// The directories of a device's storage, in the lower tree: the collections,
+// `Android` with its children, and each standard package's private directory.
+void PlantDirectories(const Device& device);
 
 }  // namespace fused::androidtest
 
