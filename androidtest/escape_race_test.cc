@@ -132,10 +132,10 @@ TEST_P(EscapeRaceTest, ALinkThatTakesADirectorysPlaceLeadsNowhere) {
                   absl::StrCat(links, i).c_str(), RENAME_EXCHANGE);
       }
     });
-    EXPECT_THAT(gallery.Run("WalkPairs", {gallery.At("Pictures"),
-                                          absl::StrCat(pairs),
-                                          absl::StrCat(rounds)}),
-                Succeeds());
+    EXPECT_THAT(
+        gallery.Run("WalkPairs", {gallery.At("Pictures"), absl::StrCat(pairs),
+                                  absl::StrCat(rounds)}),
+        Succeeds());
   }
   const auto found = std::filesystem::directory_iterator(outside);
   EXPECT_EQ(std::distance(begin(found), end(found)), 1)
@@ -152,9 +152,8 @@ TEST_P(EscapeRaceTest, AMovedDirectoryIsJudgedByWhereItIs) {
       absl::StrCat("Android/data/", kStranger, "/files/trip");
   const App gallery = device_.Launch(kGallery, view());
   const App root = device_.LaunchUid(0);
-  gallery.Begin("SeeNothing",
-                {gallery.At(in_private + "/photo.jpg"), IsLong() ? "200000"
-                                                                 : "5000"});
+  gallery.Begin("SeeNothing", {gallery.At(in_private + "/photo.jpg"),
+                               IsLong() ? "200000" : "5000"});
   int moves = 0;
   while (!gallery.Answered()) {
     ASSERT_THAT(root.Rename(in_public, in_private), Succeeds());
@@ -207,9 +206,9 @@ TEST_P(EscapeRaceTest, AParentThatGoesDuringTheWalk) {
     std::filesystem::remove_all(there, ignored);
   });
   for (int i = 0; i < 300; ++i) {
-    EXPECT_THAT(gallery.Read("Pictures/there/photo.jpg"),
-                AnyOf(Reads(kInside), Reads(""), FailsWith(ENOENT),
-                      FailsWith(ESTALE)));
+    EXPECT_THAT(
+        gallery.Read("Pictures/there/photo.jpg"),
+        AnyOf(Reads(kInside), Reads(""), FailsWith(ENOENT), FailsWith(ESTALE)));
   }
 }
 

@@ -80,9 +80,9 @@ TEST_P(EscapeTest, AReaderDoesNotTruncate) {
   const File reading = gallery.Open(photo, O_RDONLY);
   EXPECT_THAT(reading.Truncate(0), Fails());
   EXPECT_THAT(reading.Allocate(0, 0, 1 << 20), Fails());
-  EXPECT_THAT(reading.Allocate(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-                               4096),
-              Fails());
+  EXPECT_THAT(
+      reading.Allocate(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096),
+      Fails());
   EXPECT_THAT(reading.Write("x"), FailsWith(EBADF));
   EXPECT_EQ(Below(photo), kPhoto);
 }
@@ -114,8 +114,7 @@ TEST_P(EscapeTest, ThereAreNoLinks) {
   EXPECT_THAT(camera.Link("DCIM/photo.jpg", "DCIM/other.jpg"),
               FailsWith(EPERM));
   EXPECT_THAT(camera.Symlink("photo.jpg", "DCIM/link.jpg"), FailsWith(EPERM));
-  EXPECT_THAT(camera.Symlink("/etc/passwd", "Download/link"),
-              FailsWith(EPERM));
+  EXPECT_THAT(camera.Symlink("/etc/passwd", "Download/link"), FailsWith(EPERM));
   EXPECT_THAT(camera.List("DCIM"), Lists(ElementsAre("photo.jpg")));
 }
 
@@ -210,8 +209,7 @@ class PlantedTest : public EscapeTest {
       EXPECT_THAT(app.Overwrite(path, "overwritten"), Fails())
           << package << path;
       EXPECT_THAT(app.Truncate(path, 0), Fails()) << package << path;
-      EXPECT_THAT(app.Open(path, O_RDWR | O_CREAT), Fails())
-          << package << path;
+      EXPECT_THAT(app.Open(path, O_RDWR | O_CREAT), Fails()) << package << path;
     }
     EXPECT_EQ(ReadFile(Outside("secret.jpg")), kSecret);
     EXPECT_EQ(ReadFile(Private("secret.jpg")), kSecret);
@@ -279,9 +277,9 @@ TEST_P(PlantedTest, EachNameOfAHardLinkIsJudgedByItself) {
 TEST_P(PlantedTest, OddNamesAreRefused) {
   Begin();
   const App app = Launch(kMusic);
-  for (const char* name : {"a:b.jpg", "a*b.jpg", "a?b.jpg", "a\"b.jpg",
-                           "a<b.jpg", "a>b.jpg", "a|b.jpg", "a\\b.jpg",
-                           "a\x01.jpg", "\xff\xfe.jpg", "a\x7f.jpg"}) {
+  for (const char* name :
+       {"a:b.jpg", "a*b.jpg", "a?b.jpg", "a\"b.jpg", "a<b.jpg", "a>b.jpg",
+        "a|b.jpg", "a\\b.jpg", "a\x01.jpg", "\xff\xfe.jpg", "a\x7f.jpg"}) {
     EXPECT_THAT(app.Create(absl::StrCat("DCIM/", name)), FailsWith(EPERM))
         << name;
     EXPECT_THAT(app.MakeDirectory(absl::StrCat("DCIM/", name)),

@@ -46,7 +46,8 @@ class LocksTest : public testing::TestWithParam<Views> {
 
   // Until `count` lock requests that wait have reached the daemon.
   testing::AssertionResult AwaitWaiters(int64_t count) {
-    return Eventually([&] { return device_.Count().Requests("SETLKW") >= count; })
+    return Eventually(
+               [&] { return device_.Count().Requests("SETLKW") >= count; })
                ? testing::AssertionSuccess()
                : testing::AssertionFailure() << "nobody waits";
   }
@@ -239,12 +240,11 @@ std::string ViewsName(const testing::TestParamInfo<Views>& info) {
   return Name(std::get<0>(info.param)) + "And" + Name(std::get<1>(info.param));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    , LocksTest,
-    testing::Values(Views(View::kApp, View::kApp),
-                    Views(View::kApp, View::kShared),
-                    Views(View::kShared, View::kShared)),
-    ViewsName);
+INSTANTIATE_TEST_SUITE_P(, LocksTest,
+                         testing::Values(Views(View::kApp, View::kApp),
+                                         Views(View::kApp, View::kShared),
+                                         Views(View::kShared, View::kShared)),
+                         ViewsName);
 
 }  // namespace
 }  // namespace fused::androidtest

@@ -75,13 +75,12 @@ APP_PROGRAM(SqliteInsert) {
   Database database(arguments[0]);
   std::string error;
   for (int i = 0; i < count; ++i) {
-    database.Execute(
-        absl::StrCat("BEGIN IMMEDIATE;"
-                     "INSERT INTO log(who, number, before) SELECT '",
-                     arguments[1], "', ", i,
-                     ", count(*) FROM log;"
-                     "COMMIT;"),
-        &error);
+    database.Execute(absl::StrCat("BEGIN IMMEDIATE;"
+                                  "INSERT INTO log(who, number, seen) SELECT '",
+                                  arguments[1], "', ", i,
+                                  ", count(*) FROM log;"
+                                  "COMMIT;"),
+                     &error);
     if (!error.empty()) return Wrong(error);
   }
   return Done(count);
@@ -205,7 +204,7 @@ TEST_P(SqliteTest, ADatabaseWithAWriteAheadLogStaysWhole) {
       first.Run("Sqlite",
                 {first.At("a.db"),
                  "PRAGMA journal_mode=WAL;"
-                 "CREATE TABLE log(who TEXT, number INTEGER, before INTEGER)"}),
+                 "CREATE TABLE log(who TEXT, number INTEGER, seen INTEGER)"}),
       Succeeds());
   EXPECT_THAT(first.Run("Sqlite", {first.At("a.db"), "PRAGMA journal_mode"}),
               Reads("wal"));
@@ -224,8 +223,8 @@ TEST_P(SqliteTest, ADatabaseWithAWriteAheadLogStaysWhole) {
                 Reads(absl::StrCat(2 * count)));
     // Each transaction saw all those before it.
     EXPECT_THAT(app.Run("Sqlite", {path,
-                                   "SELECT count(DISTINCT before) || ' ' || "
-                                   "max(before) FROM log"}),
+                                   "SELECT count(DISTINCT seen) || ' ' || "
+                                   "max(seen) FROM log"}),
                 Reads(absl::StrCat(2 * count, " ", 2 * count - 1)));
   }
 }
@@ -239,7 +238,7 @@ TEST_P(SqliteTest, ADatabaseWithARollbackJournalStaysWhole) {
       first.Run("Sqlite",
                 {first.At("a.db"),
                  "PRAGMA journal_mode=TRUNCATE;"
-                 "CREATE TABLE log(who TEXT, number INTEGER, before INTEGER)"}),
+                 "CREATE TABLE log(who TEXT, number INTEGER, seen INTEGER)"}),
       Succeeds());
   ASSERT_TRUE(device_.Sync());
   const int count = IsLong() ? 1'000 : 60;
@@ -248,11 +247,11 @@ TEST_P(SqliteTest, ADatabaseWithARollbackJournalStaysWhole) {
                {second.At("a.db"), "second", absl::StrCat(count)});
   EXPECT_THAT(first.Finish(), Returns(count));
   EXPECT_THAT(second.Finish(), Returns(count));
-  EXPECT_THAT(second.Run("Sqlite",
-                         {second.At("a.db"), "PRAGMA integrity_check"}),
-              Reads("ok"));
+  EXPECT_THAT(
+      second.Run("Sqlite", {second.At("a.db"), "PRAGMA integrity_check"}),
+      Reads("ok"));
   EXPECT_THAT(first.Run("Sqlite", {first.At("a.db"),
-                                   "SELECT count(DISTINCT before) FROM log"}),
+                                   "SELECT count(DISTINCT seen) FROM log"}),
               Reads(absl::StrCat(2 * count)));
 }
 
