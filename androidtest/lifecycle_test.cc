@@ -28,7 +28,7 @@
 namespace fused::androidtest {
 namespace {
 
-using testing::AnyOf;
+using testing::AllOf;
 using testing::Contains;
 using testing::Field;
 using testing::HasSubstr;
