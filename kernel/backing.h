@@ -30,6 +30,9 @@ class BackingDevice {
   virtual void Close(int32_t id) = 0;
 };
 
+// Speaks ioctl to `device`, which stays the caller's and must outlive it.
+std::unique_ptr<BackingDevice> MakeIoctlBackingDevice(int device);
+
 class BackingRegistry;
 
 // Holds one use of a node's backing id. Move-only. May outlive the registry's

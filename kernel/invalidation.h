@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string_view>
 
@@ -17,14 +18,20 @@
 
 namespace fused::kernel {
 
-// Thread-safe. Post*() never wait and make no system call.
+// For one session the order of posting is the order of sending, but for what
+// an overflow or a later, wider item makes superfluous. Thread-safe. Post*()
+// never wait and make no system call.
 class InvalidationWorker {
  public:
   struct Options {
-    // Names queued for one session; beyond it the queue of that session is
-    // replaced by one epoch (or, on kernels without it, by a flag to expire
-    // all names that the session's `fallback` gives).
+    // Names queued for one session; beyond it they are replaced by one epoch.
+    // Nodes are not counted: there is at most one item for each.
     size_t limit = 4096;
+    // Stands in for an epoch on kernels without it: is to ExpireEntry() all
+    // names that the session's kernel may know. Called on the worker's thread.
+    // Where it is null, such a session's names are queued beyond the limit:
+    // right before small.
+    std::function<void(Session&)> expire_all;
   };
 
   struct Stats {

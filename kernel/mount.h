@@ -6,6 +6,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -60,6 +61,10 @@ struct MountInfo {
   std::string source;
   std::string path;  // the mount point, unescaped
 };
+
+// The lines of /proc/PID/mountinfo; one that cannot be understood is left out.
+// Pure.
+std::vector<MountInfo> ParseMountInfo(std::string_view text);
 
 // Of the calling process's namespace, in mount order.
 absl::StatusOr<std::vector<MountInfo>> ListMounts();

@@ -20,8 +20,9 @@ struct Forget {
   uint64_t lookups;
 };
 
-// How a file is to be opened: the caller's flags without O_CREAT, O_EXCL and
-// O_NOCTTY, which the kernel deals with.
+// How a file is to be opened: the caller's access mode, O_TRUNC, O_APPEND,
+// O_DIRECT, O_SYNC, O_DSYNC, O_NONBLOCK, O_NOATIME and O_LARGEFILE; with CREATE
+// and TMPFILE also O_EXCL. The kernel has dealt with all others.
 struct OpenRequest {
   int flags = 0;
   // The set-id bits are to be cleared (FUSE_OPEN_KILL_SUIDGID).
@@ -46,7 +47,9 @@ class Operations {
 
   // INIT has been answered.
   virtual void Init(const Connection& connection) = 0;
-  // The superblock is gone. No other method is called after it.
+  // The superblock is gone. No other method is called after it or is running.
+  // Called once, and only after Init(); not where the session is destroyed
+  // while its superblock lives.
   virtual void Destroy() = 0;
 
   // Any request was received, by its opcode (FUSE_LOOKUP ... of linux/fuse.h).

@@ -19,7 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <string>
+#include <memory>
 #include <string_view>
 #include <utility>
 
@@ -27,19 +27,22 @@
 #include "kernel/backing.h"
 #include "kernel/types.h"
 
+struct fuse_file_info;
 struct fuse_req;
 struct statx;
 
 namespace fused::kernel {
 
-class Session;
+class SessionCore;
 
 // Common to all. Errors are encoded by ErrnoOf().
 class Reply {
  public:
   Reply(Reply&& other) noexcept
       : request_(std::exchange(other.request_, nullptr)),
-        session_(other.session_) {}
+        core_(std::exchange(other.core_, nullptr)),
+        unique_(other.unique_),
+        interruptible_(std::exchange(other.interruptible_, false)) {}
   Reply& operator=(Reply&&) = delete;
   Reply(const Reply&) = delete;
   Reply& operator=(const Reply&) = delete;
@@ -52,33 +55,38 @@ class Reply {
   bool answered() const { return request_ == nullptr; }
 
  protected:
-  Reply(fuse_req* request, Session* session)
-      : request_(request), session_(session) {}
+  // Keeps the connection open for as long as the reply lives. To be made on
+  // the thread that serves the request.
+  Reply(fuse_req* request, SessionCore* core);
 
-  // Marks it as answered and gives the request.
-  fuse_req* Take() { return std::exchange(request_, nullptr); }
+  // Marks it as answered and gives the request; null where it was answered.
+  fuse_req* Take();
 
   fuse_req* request_;
-  Session* session_;
+  SessionCore* core_;
+  uint64_t unique_;             // the kernel's number of the request
+  bool interruptible_ = false;  // OnInterrupt() was called
 };
 
 // Success without a value, or an error.
 class StatusReply : public Reply {
  public:
-  StatusReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  StatusReply(fuse_req* request, SessionCore* core) : Reply(request, core) {}
   void Ok();
   // Ok() or Error().
   void Send(const absl::Status& status);
 
   // `interrupted` is called, on any thread and at most once, when the caller
-  // got a signal while the answer is outstanding (FUSE_INTERRUPT; at once if
-  // it has come before). It may answer. It must not block.
+  // got a signal while the answer is outstanding (FUSE_INTERRUPT; from within
+  // OnInterrupt() if it has come before, so the caller must hold no lock that
+  // it takes). It may answer. It must not block. It may still run while
+  // another thread answers, and then must find nothing left to do.
   void OnInterrupt(std::function<void()> interrupted);
 };
 
 class EntryReply : public Reply {
  public:
-  EntryReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  EntryReply(fuse_req* request, SessionCore* core) : Reply(request, core) {}
   // False: the kernel did not take it (the request was interrupted), so the
   // lookup count was not raised and the caller must take its own back.
   [[nodiscard]] bool Send(const Entry& entry);
@@ -88,14 +96,14 @@ class EntryReply : public Reply {
 
 class AttributesReply : public Reply {
  public:
-  AttributesReply(fuse_req* request, Session* session)
-      : Reply(request, session) {}
+  AttributesReply(fuse_req* request, SessionCore* core)
+      : Reply(request, core) {}
   void Send(const Attributes& attributes);
 };
 
 class StatxReply : public Reply {
  public:
-  StatxReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  StatxReply(fuse_req* request, SessionCore* core) : Reply(request, core) {}
   void Send(const struct statx& attributes, bool cache);
 };
 
@@ -115,6 +123,7 @@ class OpenFlags {
   friend class OpenReply;
   friend class CreateReply;
   OpenFlags() = default;
+  void Fill(fuse_file_info* info) const;
   HandleId handle_ = 0;
   int32_t backing_id_ = 0;
   bool direct_io_ = false;
@@ -125,89 +134,103 @@ class OpenFlags {
 // RELEASE will come.
 class OpenReply : public Reply {
  public:
-  OpenReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  OpenReply(fuse_req* request, SessionCore* core) : Reply(request, core) {}
   [[nodiscard]] bool Send(const OpenFlags& flags);
 };
 
 class OpenDirectoryReply : public Reply {
  public:
-  OpenDirectoryReply(fuse_req* request, Session* session)
-      : Reply(request, session) {}
+  OpenDirectoryReply(fuse_req* request, SessionCore* core)
+      : Reply(request, core) {}
   // `cache`: the kernel may keep the listing until it is invalidated.
   [[nodiscard]] bool Send(HandleId handle, bool cache);
 };
 
 class CreateReply : public Reply {
  public:
-  CreateReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  CreateReply(fuse_req* request, SessionCore* core) : Reply(request, core) {}
   [[nodiscard]] bool Send(const Entry& entry, const OpenFlags& flags);
 };
 
 class DataReply : public Reply {
  public:
-  DataReply(fuse_req* request, Session* session) : Reply(request, session) {}
-  // At most as many bytes as were asked for.
+  DataReply(fuse_req* request, SessionCore* core, size_t size)
+      : Reply(request, core), size_(size) {}
+  // What exceeds the bytes that were asked for is cut off.
   void Send(std::string_view data);
+
+ private:
+  size_t size_;
 };
 
 class ReadlinkReply : public Reply {
  public:
-  ReadlinkReply(fuse_req* request, Session* session)
-      : Reply(request, session) {}
+  ReadlinkReply(fuse_req* request, SessionCore* core) : Reply(request, core) {}
   void Send(const char* target);
 };
 
 class WriteReply : public Reply {
  public:
-  WriteReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  WriteReply(fuse_req* request, SessionCore* core) : Reply(request, core) {}
   void Send(size_t written);
 };
 
 class StatfsReply : public Reply {
  public:
-  StatfsReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  StatfsReply(fuse_req* request, SessionCore* core) : Reply(request, core) {}
   void Send(const struct statvfs& value);
 };
 
 // GETXATTR and LISTXATTR.
 class XattrReply : public Reply {
  public:
-  XattrReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  XattrReply(fuse_req* request, SessionCore* core, size_t size)
+      : Reply(request, core), size_(size) {}
   // Where the caller asked with size 0.
   void SendSize(size_t size);
+  // Sends the size alone where the caller asked with size 0, and ERANGE where
+  // the value is longer than what was asked for.
   void Send(std::string_view value);
+
+ private:
+  size_t size_;
 };
 
 class LockReply : public Reply {
  public:
-  LockReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  LockReply(fuse_req* request, SessionCore* core) : Reply(request, core) {}
   // type F_UNLCK: nothing is in the way.
   void Send(const LockRange& lock);
 };
 
 class LseekReply : public Reply {
  public:
-  LseekReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  LseekReply(fuse_req* request, SessionCore* core) : Reply(request, core) {}
   void Send(off_t offset);
 };
 
 class PollReply : public Reply {
  public:
-  PollReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  PollReply(fuse_req* request, SessionCore* core) : Reply(request, core) {}
   void Send(unsigned events);
 };
 
 class IoctlReply : public Reply {
  public:
-  IoctlReply(fuse_req* request, Session* session) : Reply(request, session) {}
+  IoctlReply(fuse_req* request, SessionCore* core, size_t size)
+      : Reply(request, core), size_(size) {}
+  // What exceeds the bytes that the caller takes is cut off.
   void Send(int result, std::string_view output);
+
+ private:
+  size_t size_;
 };
 
 // Fills the answer to a READDIR or READDIRPLUS, in order.
 class DirectoryReply : public Reply {
  public:
   // `size`: the most bytes that the kernel takes.
-  DirectoryReply(fuse_req* request, Session* session, size_t size, bool plus);
+  DirectoryReply(fuse_req* request, SessionCore* core, size_t size, bool plus);
   DirectoryReply(DirectoryReply&&) noexcept = default;
 
   bool plus() const { return plus_; }
@@ -226,7 +249,8 @@ class DirectoryReply : public Reply {
   [[nodiscard]] bool Send();
 
  private:
-  std::string buffer_;
+  std::unique_ptr<char[]> buffer_;
+  size_t size_;
   size_t used_ = 0;
   bool plus_;
 };

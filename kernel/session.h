@@ -2,9 +2,9 @@
 #ifndef FUSED_KERNEL_SESSION_H_
 #define FUSED_KERNEL_SESSION_H_
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -12,9 +12,14 @@
 #include "kernel/backing.h"
 #include "kernel/fd.h"
 #include "kernel/operations.h"
+#include "kernel/packet.h"  // IWYU pragma: export
 #include "kernel/types.h"
 
+struct fuse_in_header;
+
 namespace fused::kernel {
+
+class SessionCore;
 
 // Thread-safe, but for Create().
 class Session {
@@ -42,8 +47,12 @@ class Session {
 
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
-  // No thread may be in Serve().
+  // No thread may be in Serve(). Replies that handlers still hold keep the
+  // device open until they are gone.
   ~Session();
+
+  // Of no other session in this process, ever.
+  uint64_t id() const;
 
   // For epoll.
   int descriptor() const;
@@ -59,8 +68,18 @@ class Session {
   class Buffer;
   Progress Serve(Buffer& buffer);
 
+  // The two halves of Serve(). Process() is to be called after, and only
+  // after, a Receive() that returned kServed, by the same thread.
+  Progress Receive(Buffer& buffer);
+  void Process(Buffer& buffer);
+
   bool initialized() const;
   bool ended() const;
+
+  // What was agreed at INIT. Only where initialized().
+  const Connection& connection() const;
+  // The bytes of INIT as they came. Only where initialized().
+  const std::string& init_packet() const;
 
   BackingRegistry& backing();
 
@@ -82,12 +101,21 @@ class Session {
 
   // Requests whose handler dropped its reply.
   uint64_t unanswered() const;
+  // Packets that were not as long as they said or as they had to be.
+  uint64_t malformed() const;
 
  private:
-  Session();
-  friend class Reply;
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  explicit Session(SessionCore* core) : core_(core) {}
+  void Leave();
+  void Handle(std::string_view packet);
+  void Dispatch(const fuse_in_header& header, std::string_view packet);
+  void ServeInit(const fuse_in_header& header, std::string_view packet);
+  void PassToLibfuse(const fuse_in_header& header, std::string_view packet);
+  absl::Status Notify(int code, std::string_view fixed, std::string_view name);
+  absl::Status NotifyEntry(NodeId parent, std::string_view name,
+                           uint32_t flags);
+
+  SessionCore* const core_;
 };
 
 // Where a thread receives requests. Not thread-safe; one for each thread.
@@ -103,11 +131,6 @@ class Session::Buffer {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-// The process-wide names of opcodes, "LOOKUP" for FUSE_LOOKUP; "OPCODE_99" for
-// one that is not known. `opcode` below kOpcodes.
-inline constexpr uint32_t kOpcodes = 64;
-std::string_view OpcodeName(uint32_t opcode);
 
 }  // namespace fused::kernel
 

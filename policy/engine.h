@@ -80,7 +80,8 @@ class Snapshot {
   // Hot. The subject that a caller is by its absolute uid: 0 is ROOT and 2000
   // SHELL; else the app id is uid % 100000 and the user uid / 100000, and
   // packages that share an app id are one subject, with the permissions and
-  // roles of all. An app id in no entry is not listed.
+  // roles of all and the newest target version. An app id in no entry is not
+  // listed, and of target version 0 like ROOT and SHELL.
   Subject SubjectOf(uint32_t uid) const;
 
   // The subject of an installed package for a user.
@@ -108,8 +109,10 @@ class Snapshot {
   // Hot. The decision on all of `operations` at once: where LOOKUP is denied,
   // ENOENT; else the first denied one's, in the order of Operation; else
   // allowed, with the strictest I/O mode that READ and WRITE gave (redaction
-  // comes from READ). A subject that is not listed gets LOOKUP and LIST by the
-  // rules, and EACCES for the rest.
+  // comes from READ) and the rule that gave it, READ's where both did; where
+  // neither is asked for, the first operation's rule. A subject that is not
+  // listed gets LOOKUP and LIST by the rules, and EACCES for the rest. Another
+  // user's tree is ENOENT without a rule, but for ROOT and SHELL.
   Decision Decide(const Subject& subject, const Object& object,
                   OperationSet operations) const;
 

@@ -3,6 +3,7 @@
 #ifndef FUSED_POLICY_NAMES_H_
 #define FUSED_POLICY_NAMES_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -16,19 +17,45 @@ bool FatClean(std::string_view name);
 
 // kFactPending, kFactTrashed, kFactHidden as the name alone tells them:
 // ".pending-<digits>-<name>", ".trashed-<digits>-<name>", and any other name
-// with a leading dot is hidden. Compared without regard to case.
+// with a leading dot is hidden. Compared as folded; allocates only for a name
+// that folds to more than kMaxFolded bytes.
 uint32_t NameFacts(std::string_view name);
 
 // The extension that tells the media type: after the last dot of the name
-// (of `<name>` in a pending or trashed one); empty where there is none.
+// (of `<name>` in a pending or trashed one), dots at the end not counted; empty
+// where there is none, as in a name whose only dot leads it.
 std::string_view Extension(std::string_view name);
 
 // `name` as patterns and extensions are compared: ASCII is lowered; a name with
 // other characters is normalised (NFKC), case-folded, and rid of ignorable code
 // points, so that no spelling that a case-folding lower tree takes for one name
-// is two here. Bytes that are not UTF-8 stand for themselves. Allocates for
-// other than ASCII.
+// is two here. For the same reason dots at the end, which FAT does not see, are
+// dropped (but for a name that is nothing else). A name that is not UTF-8 as a
+// whole has its ASCII lowered and the rest as it is. Allocates.
 std::string Fold(std::string_view name);
+
+// The longest folded name that anything is compared with.
+inline constexpr size_t kMaxFolded = 255;
+
+// Fold() without allocation.
+class FoldedName {
+ public:
+  explicit FoldedName(std::string_view name);
+
+  // Empty where the folded name is longer than kMaxFolded, and so equals
+  // nothing.
+  std::string_view view() const { return {buffer_, size_}; }
+
+ private:
+  void FoldUnicode(std::string_view name);
+
+  size_t size_ = 0;
+  // Left as it is: clearing it would cost more than folding.
+  char buffer_[kMaxFolded];
+};
+
+// Whether `text` is valid UTF-8.
+bool IsUtf8(std::string_view text);
 
 }  // namespace fused::policy
 

@@ -1,0 +1,97 @@
+#include "fused/control/dispatch.h"
+
+#include <cerrno>
+#include <string>
+#include <utility>
+
+#include "absl/time/time.h"
+#include "kernel/status.h"
+
+namespace fused::control {
+namespace {
+
+constexpr absl::Duration kSyncTimeout = absl::Seconds(25);
+// How soon a sync sees that the server stops.
+constexpr absl::Duration kSyncSlice = absl::Milliseconds(500);
+
+v1::Response FailureOf(const absl::Status& status) {
+  return ErrorResponse(kernel::ErrnoOf(status), kernel::Describe(status));
+}
+
+absl::Status Sync(Backend& backend, const std::atomic<bool>& stopping) {
+  absl::Status status;
+  for (absl::Duration left = kSyncTimeout; left > absl::ZeroDuration();
+       left -= kSyncSlice) {
+    status = backend.Sync(kSyncSlice);
+    if (!absl::IsDeadlineExceeded(status) || stopping) break;
+  }
+  return status;
+}
+
+}  // namespace
+
+v1::Response ErrorResponse(int error, std::string_view text) {
+  v1::Response response;
+  response.set_error_number(error);
+  response.set_error(std::string(text));
+  return response;
+}
+
+Answer Dispatch(Backend& backend, const v1::Request& request, bool admin,
+                const std::atomic<bool>& stopping) {
+  Answer answer;
+  v1::Response& message = answer.message;
+  const auto kind = request.kind_case();
+  if (!admin && kind != v1::Request::kStatus &&
+      kind != v1::Request::KIND_NOT_SET) {
+    message = ErrorResponse(
+        EACCES, "only root and the configured admin uids may do this");
+    return answer;
+  }
+  switch (kind) {
+    case v1::Request::kStatus:
+      *message.mutable_status() = backend.GetStatus();
+      break;
+    case v1::Request::kPush:
+      *message.mutable_push() = backend.Push(request.push());
+      break;
+    case v1::Request::kExplain:
+      if (auto result = backend.Explain(request.explain()); result.ok()) {
+        *message.mutable_explain() = *std::move(result);
+      } else {
+        message = FailureOf(result.status());
+      }
+      break;
+    case v1::Request::kView:
+      if (auto result = backend.View(request.view()); result.ok()) {
+        *message.mutable_view() = *std::move(result);
+      } else {
+        message = FailureOf(result.status());
+      }
+      break;
+    case v1::Request::kRun:
+      if (auto result = backend.Run(request.run()); result.ok()) {
+        *message.mutable_run() = std::move(result->message);
+        answer.fds = std::move(result->mounts);
+      } else {
+        message = FailureOf(result.status());
+      }
+      break;
+    case v1::Request::kSync:
+      if (auto status = Sync(backend, stopping); status.ok()) {
+        message.mutable_sync();
+      } else {
+        message = FailureOf(status);
+      }
+      break;
+    case v1::Request::kHandles:
+      *message.mutable_handles() = backend.Handles(request.handles());
+      break;
+    case v1::Request::KIND_NOT_SET:
+      message = ErrorResponse(EOPNOTSUPP, "a request that is not known here");
+      break;
+  }
+  return answer;
+}
+
+}  // namespace fused::control

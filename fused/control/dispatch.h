@@ -1,0 +1,31 @@
+// From a request to the backend's answer.
+#ifndef FUSED_FUSED_CONTROL_DISPATCH_H_
+#define FUSED_FUSED_CONTROL_DISPATCH_H_
+
+#include <atomic>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "fused/control/backend.h"
+#include "kernel/fd.h"
+#include "proto/control.pb.h"
+
+namespace fused::control {
+
+struct Answer {
+  v1::Response message;
+  std::vector<kernel::Fd> fds;
+};
+
+// Asks the backend, where the peer may: an admin everything, others `status`.
+// Returns soon where `stopping` becomes true. Thread-safe.
+Answer Dispatch(Backend& backend, const v1::Request& request, bool admin,
+                const std::atomic<bool>& stopping);
+
+// A response that says what is wrong.
+v1::Response ErrorResponse(int error, std::string_view text);
+
+}  // namespace fused::control
+
+#endif  // FUSED_FUSED_CONTROL_DISPATCH_H_

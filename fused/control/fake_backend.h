@@ -1,0 +1,75 @@
+// A backend for tests of the control server and of fusedctl.
+#ifndef FUSED_FUSED_CONTROL_FAKE_BACKEND_H_
+#define FUSED_FUSED_CONTROL_FAKE_BACKEND_H_
+
+#include <functional>
+
+#include "fused/control/backend.h"
+
+namespace fused::control {
+
+// Answers what the test's functions say; each has an answer of its own until
+// it is set. Set them before the server starts.
+class FakeBackend : public Backend {
+ public:
+  std::function<v1::Status()> on_status = [] {
+    v1::Status status;
+    status.set_state("SERVING");
+    return status;
+  };
+  std::function<v1::PushResponse(const v1::PushRequest&)> on_push =
+      [](const v1::PushRequest& request) {
+        v1::PushResponse response;
+        response.set_accepted(true);
+        response.set_version(request.content().size());
+        response.set_changed(!request.dry_run());
+        return response;
+      };
+  std::function<absl::StatusOr<v1::Explanation>(const v1::ExplainRequest&)>
+      on_explain = [](const v1::ExplainRequest& request) {
+        v1::Explanation explanation;
+        explanation.set_verdict(request.uid() == 0 ? "ALLOW" : "DENY");
+        return explanation;
+      };
+  std::function<absl::StatusOr<v1::ViewResponse>(const v1::ViewRequest&)>
+      on_view = [](const v1::ViewRequest& request) {
+        v1::ViewResponse response;
+        response.set_path("/views/" + request.package());
+        return response;
+      };
+  std::function<absl::StatusOr<RunReply>(const v1::RunRequest&)> on_run =
+      [](const v1::RunRequest&) -> absl::StatusOr<RunReply> {
+    return absl::NotFoundError("no such package");
+  };
+  std::function<absl::Status(absl::Duration)> on_sync = [](absl::Duration) {
+    return absl::OkStatus();
+  };
+  std::function<v1::HandlesResponse(const v1::HandlesRequest&)> on_handles =
+      [](const v1::HandlesRequest&) { return v1::HandlesResponse(); };
+
+  v1::Status GetStatus() override { return on_status(); }
+  v1::PushResponse Push(const v1::PushRequest& request) override {
+    return on_push(request);
+  }
+  absl::StatusOr<v1::Explanation> Explain(
+      const v1::ExplainRequest& request) override {
+    return on_explain(request);
+  }
+  absl::StatusOr<v1::ViewResponse> View(
+      const v1::ViewRequest& request) override {
+    return on_view(request);
+  }
+  absl::StatusOr<RunReply> Run(const v1::RunRequest& request) override {
+    return on_run(request);
+  }
+  absl::Status Sync(absl::Duration timeout) override {
+    return on_sync(timeout);
+  }
+  v1::HandlesResponse Handles(const v1::HandlesRequest& request) override {
+    return on_handles(request);
+  }
+};
+
+}  // namespace fused::control
+
+#endif  // FUSED_FUSED_CONTROL_FAKE_BACKEND_H_

@@ -1,0 +1,287 @@
+#include "fused/daemon.h"
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "absl/log/log.h"
+#include "absl/strings/str_cat.h"
+#include "fused/explain.h"
+#include "fused/profile.h"
+#include "kernel/mount.h"
+#include "kernel/status.h"
+
+namespace fused {
+namespace {
+
+constexpr char kVersion[] = "0.1.0";
+constexpr uint32_t kUserRange = 100000;
+
+bool Fail(StartError& error, int exit_code, const absl::Status& status) {
+  error = {exit_code, kernel::Describe(status)};
+  return false;
+}
+
+// As many descriptors as the system lets us have; returns how many.
+size_t RaiseDescriptorLimit() {
+  struct rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur;
+}
+
+}  // namespace
+
+std::unique_ptr<Daemon> Daemon::Start(const Settings& settings,
+                                      StartError& error) {
+  auto daemon = std::unique_ptr<Daemon>(new Daemon(settings));
+  if (!daemon->Prepare(error) || !daemon->Listen(error) ||
+      !daemon->MountVolumes(error)) {
+    daemon->Stop();
+    return nullptr;
+  }
+  daemon->state_now_ = State::kServing;
+  return daemon;
+}
+
+bool Daemon::Prepare(StartError& error) {
+  if (geteuid() != 0) {
+    error = {kExitUsage, "fused must be started by root"};
+    return false;
+  }
+  // What the daemon makes has exactly the mode that it asks for.
+  umask(0);
+  absl::StatusOr<std::unique_ptr<StateDir>> state =
+      StateDir::Open(settings_.state_dir);
+  if (!state.ok()) return Fail(error, kExitUsage, state.status());
+  state_ = *std::move(state);
+  absl::StatusOr<std::unique_ptr<PolicyManager>> policies =
+      PolicyManager::Create({settings_.policy, settings_.apps}, state_.get());
+  if (!policies.ok()) {
+    const bool refused = absl::IsFailedPrecondition(policies.status());
+    return Fail(error, refused ? kExitPolicyRefused : kExitInternal,
+                policies.status());
+  }
+  policies_ = *std::move(policies);
+
+  absl::StatusOr<kernel::Features> features = kernel::ProbeFeatures();
+  if (!features.ok()) return Fail(error, kExitMountFailed, features.status());
+  features_ = *std::move(features);
+  LOG(INFO) << features_.OneLine();
+
+  invalidations_ = std::make_unique<kernel::InvalidationWorker>(
+      kernel::InvalidationWorker::Options{});
+  // Lower files belong to media_rw, whoever makes them.
+  const bool media =
+      std::any_of(settings_.volumes.begin(), settings_.volumes.end(),
+                  [](const VolumeSettings& volume) { return !volume.posix(); });
+  if (media && setegid(kMediaGid) != 0) {
+    return Fail(error, kExitInternal, kernel::ErrnoStatus(errno, "setegid"));
+  }
+  absl::StatusOr<std::unique_ptr<kernel::Loop>> loop =
+      kernel::Loop::Start({.threads = settings_.threads, .own_umask = true});
+  if (!loop.ok()) return Fail(error, kExitInternal, loop.status());
+  loop_ = *std::move(loop);
+  return true;
+}
+
+bool Daemon::Listen(StartError& error) {
+  absl::StatusOr<std::unique_ptr<control::Server>> server =
+      control::Server::Start(
+          {.socket = settings_.control, .admin_uids = settings_.admin_uids},
+          this);
+  if (!server.ok()) return Fail(error, kExitUsage, server.status());
+  server_ = *std::move(server);
+  return true;
+}
+
+bool Daemon::MountVolumes(StartError& error) {
+  std::error_code made;
+  std::filesystem::create_directories(settings_.views_dir, made);
+  if (made || chmod(settings_.views_dir.c_str(), 0711) != 0) {
+    error = {kExitUsage, absl::StrCat(settings_.views_dir, ": ",
+                                      made ? made.message() : "chmod failed")};
+    return false;
+  }
+  Volume::Shared shared;
+  shared.rules = &policies_->rules();
+  shared.invalidations = invalidations_.get();
+  shared.loop = loop_.get();
+  const size_t limit = RaiseDescriptorLimit();
+  shared.descriptor_budget = settings_.descriptor_budget != 0
+                                 ? settings_.descriptor_budget
+                                 : limit / 2;
+  shared.warm_backing_ids = settings_.warm_backing_ids;
+  shared.views_dir = settings_.views_dir;
+  for (const VolumeSettings& volume_settings : settings_.volumes) {
+    absl::StatusOr<std::unique_ptr<Volume>> volume =
+        Volume::Create(volume_settings, shared);
+    if (!volume.ok()) {
+      const bool usage = absl::IsInvalidArgument(volume.status()) ||
+                         absl::IsUnimplemented(volume.status());
+      return Fail(error, usage ? kExitUsage : kExitMountFailed,
+                  volume.status());
+    }
+    for (const std::string& warning : (*volume)->warnings()) {
+      LOG(WARNING) << (*volume)->name() << ": " << warning;
+    }
+    volumes_.push_back(*std::move(volume));
+    const absl::Status status = volumes_.back()->Mount();
+    if (!status.ok()) return Fail(error, kExitMountFailed, status);
+  }
+  policies_->OnChange([this] {
+    for (const std::unique_ptr<Volume>& volume : volumes_) {
+      volume->InvalidateAll();
+    }
+  });
+  return true;
+}
+
+Daemon::~Daemon() { Stop(); }
+
+void Daemon::Stop() {
+  state_now_ = State::kStopping;
+  // Nobody asks any more; then nothing is posted any more; then nobody comes.
+  if (server_ != nullptr) server_->Stop();
+  if (policies_ != nullptr) policies_->OnChange(nullptr);
+  for (const std::unique_ptr<Volume>& volume : volumes_) volume->Unmount();
+  if (loop_ != nullptr) loop_->Stop();
+  server_ = nullptr;
+  invalidations_ = nullptr;
+  loop_ = nullptr;
+  volumes_.clear();
+}
+
+control::v1::Status Daemon::GetStatus() {
+  control::v1::Status status;
+  const State state = state_now_.load();
+  status.set_state(state == State::kServing    ? "SERVING"
+                   : state == State::kStarting ? "STARTING"
+                                               : "STOPPING");
+  status.set_pid(static_cast<uint32_t>(getpid()));
+  status.set_version(kVersion);
+  policies_->FillStatus(status);
+  if (state == State::kServing) {
+    for (const std::unique_ptr<Volume>& volume : volumes_) {
+      volume->FillStatus(*status.add_volumes());
+    }
+  }
+  control::v1::KernelStatus& kernel = *status.mutable_kernel();
+  kernel.set_release(features_.release);
+  kernel.set_protocol(features_.protocol);
+  for (const auto& [name, has] : features_.has) {
+    (*kernel.mutable_features())[name] = has;
+  }
+  return status;
+}
+
+control::v1::PushResponse Daemon::Push(
+    const control::v1::PushRequest& request) {
+  return policies_->Push(request);
+}
+
+absl::StatusOr<Volume*> Daemon::FindVolume(const std::string& name) const {
+  if (state_now_.load() != State::kServing) {
+    return kernel::ErrnoStatus(EAGAIN, "the daemon does not serve yet");
+  }
+  for (const std::unique_ptr<Volume>& volume : volumes_) {
+    if (name.empty() || volume->name() == name) return volume.get();
+  }
+  return kernel::ErrnoStatus(ENOENT, absl::StrCat("volume ", name));
+}
+
+absl::StatusOr<ViewIdentity> Daemon::IdentityOf(const std::string& package,
+                                                uint32_t user) const {
+  const std::optional<uint32_t> app_id =
+      policies_->rules().snapshot()->AppIdOf(package);
+  if (!app_id.has_value()) {
+    return kernel::ErrnoStatus(
+        ENOENT, absl::StrCat(package, " is in no entry of the app directory"));
+  }
+  // It becomes the name of a directory.
+  if (package.empty() || package[0] == '.' ||
+      package.find('/') != std::string::npos) {
+    return kernel::ErrnoStatus(EINVAL, absl::StrCat("package ", package));
+  }
+  constexpr uint32_t kMostUsers = UINT32_MAX / kUserRange;
+  if (user >= kMostUsers) {
+    return kernel::ErrnoStatus(EINVAL, absl::StrCat("user ", user));
+  }
+  return ViewIdentity{package, user, user * kUserRange + *app_id};
+}
+
+absl::StatusOr<control::v1::Explanation> Daemon::Explain(
+    const control::v1::ExplainRequest& request) {
+  absl::StatusOr<Volume*> volume = FindVolume(request.volume());
+  if (!volume.ok()) return volume.status();
+  return ExplainRequest(request, *policies_->rules().snapshot(),
+                        (*volume)->tree());
+}
+
+absl::StatusOr<control::v1::ViewResponse> Daemon::View(
+    const control::v1::ViewRequest& request) {
+  absl::StatusOr<Volume*> volume = FindVolume(request.volume());
+  if (!volume.ok()) return volume.status();
+  control::v1::ViewResponse response;
+  if (request.close()) {
+    const absl::Status status =
+        (*volume)->CloseAppView(request.package(), request.user());
+    if (!status.ok()) return status;
+    return response;
+  }
+  absl::StatusOr<ViewIdentity> identity =
+      IdentityOf(request.package(), request.user());
+  if (!identity.ok()) return identity.status();
+  absl::StatusOr<std::string> path = (*volume)->OpenAppView(*identity);
+  if (!path.ok()) return path.status();
+  response.set_path(*path);
+  return response;
+}
+
+absl::StatusOr<control::Backend::RunReply> Daemon::Run(
+    const control::v1::RunRequest& request) {
+  absl::StatusOr<Volume*> first = FindVolume("");
+  if (!first.ok()) return first.status();
+  absl::StatusOr<ViewIdentity> identity =
+      IdentityOf(request.package(), request.user());
+  if (!identity.ok()) return identity.status();
+  RunReply reply;
+  reply.message.set_uid(identity->uid);
+  reply.message.add_hide(settings_.views_dir);
+  for (const std::unique_ptr<Volume>& volume : volumes_) {
+    absl::StatusOr<kernel::Fd> mount = volume->DetachedView(*identity);
+    if (!mount.ok()) return mount.status();
+    control::v1::RunResponse::Mount& out = *reply.message.add_mounts();
+    out.set_volume(volume->name());
+    out.set_mountpoint(volume->mountpoint());
+    reply.message.add_hide(volume->lower());
+    reply.mounts.push_back(*std::move(mount));
+  }
+  return reply;
+}
+
+absl::Status Daemon::Sync(absl::Duration timeout) {
+  if (invalidations_->Sync(timeout)) return absl::OkStatus();
+  return absl::DeadlineExceededError("invalidations are still queued");
+}
+
+control::v1::HandlesResponse Daemon::Handles(
+    const control::v1::HandlesRequest& request) {
+  control::v1::HandlesResponse response;
+  if (state_now_.load() != State::kServing) return response;
+  std::optional<uid_t> uid;
+  if (request.has_uid()) uid = request.uid();
+  for (const std::unique_ptr<Volume>& volume : volumes_) {
+    volume->ListHandles(uid, response);
+  }
+  return response;
+}
+
+}  // namespace fused

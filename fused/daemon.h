@@ -1,0 +1,86 @@
+// The daemon: volumes, rules, and who may change them.
+#ifndef FUSED_FUSED_DAEMON_H_
+#define FUSED_FUSED_DAEMON_H_
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "fused/control/backend.h"
+#include "fused/control/server.h"
+#include "fused/policy_manager.h"
+#include "fused/settings.h"
+#include "fused/state_dir.h"
+#include "fused/volume.h"
+#include "kernel/invalidation.h"
+#include "kernel/loop.h"
+#include "kernel/probe.h"
+
+namespace fused {
+
+// Exit codes of the contract.
+inline constexpr int kExitUsage = 2;
+inline constexpr int kExitPolicyRefused = 3;
+inline constexpr int kExitMountFailed = 4;
+inline constexpr int kExitInternal = 70;
+
+struct StartError {
+  int exit_code = kExitInternal;
+  std::string message;
+};
+
+class Daemon : public control::Backend {
+ public:
+  // Locks the state directory, loads the rules, mounts every volume and
+  // listens. Null and `error` where it can't; nothing is left mounted then.
+  static std::unique_ptr<Daemon> Start(const Settings& settings,
+                                       StartError& error);
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+  // Stops.
+  ~Daemon() override;
+
+  // Unmounts all and ends every thread. Idempotent.
+  void Stop();
+
+  // control::Backend.
+  control::v1::Status GetStatus() override;
+  control::v1::PushResponse Push(
+      const control::v1::PushRequest& request) override;
+  absl::StatusOr<control::v1::Explanation> Explain(
+      const control::v1::ExplainRequest& request) override;
+  absl::StatusOr<control::v1::ViewResponse> View(
+      const control::v1::ViewRequest& request) override;
+  absl::StatusOr<RunReply> Run(const control::v1::RunRequest& request) override;
+  absl::Status Sync(absl::Duration timeout) override;
+  control::v1::HandlesResponse Handles(
+      const control::v1::HandlesRequest& request) override;
+
+ private:
+  explicit Daemon(const Settings& settings) : settings_(settings) {}
+
+  bool Prepare(StartError& error);
+  bool MountVolumes(StartError& error);
+  bool Listen(StartError& error);
+  absl::StatusOr<Volume*> FindVolume(const std::string& name) const;
+  absl::StatusOr<ViewIdentity> IdentityOf(const std::string& package,
+                                          uint32_t user) const;
+
+  const Settings settings_;
+  std::unique_ptr<StateDir> state_;
+  std::unique_ptr<PolicyManager> policies_;
+  kernel::Features features_;
+  std::unique_ptr<kernel::InvalidationWorker> invalidations_;
+  std::vector<std::unique_ptr<Volume>> volumes_;
+  std::unique_ptr<kernel::Loop> loop_;
+  std::unique_ptr<control::Server> server_;
+  enum class State { kStarting, kServing, kStopping };
+  std::atomic<State> state_now_{State::kStarting};
+};
+
+}  // namespace fused
+
+#endif  // FUSED_FUSED_DAEMON_H_

@@ -1,0 +1,287 @@
+// The lower tree as the daemon knows it: one object for each lower inode, which
+// all views of a volume share.
+#ifndef FUSED_FUSED_LOWER_NODE_H_
+#define FUSED_FUSED_LOWER_NODE_H_
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "fused/locks.h"
+#include "fused/owner.h"
+#include "kernel/fd.h"
+#include "kernel/lower.h"
+#include "kernel/session.h"
+#include "kernel/types.h"
+#include "policy/engine.h"
+
+namespace fused {
+
+class LowerNode;
+class LowerTree;
+
+// A name in the lower tree. The root has no parent.
+struct Place {
+  std::shared_ptr<LowerNode> parent;
+  std::string name;
+};
+
+// What other views know of a view: how to reach its kernel's caches. Outlives
+// the view. Thread-safe.
+class Peer {
+ public:
+  explicit Peer(uint64_t id) : id_(id) {}
+  Peer(const Peer&) = delete;
+  Peer& operator=(const Peer&) = delete;
+
+  // The view's number, unique in the process.
+  uint64_t id() const { return id_; }
+
+  void SetSession(std::weak_ptr<kernel::Session> session) {
+    absl::MutexLock lock(&mutex_);
+    session_ = std::move(session);
+  }
+  std::weak_ptr<kernel::Session> session() const {
+    absl::MutexLock lock(&mutex_);
+    return session_;
+  }
+
+ private:
+  const uint64_t id_;
+  mutable absl::Mutex mutex_;
+  std::weak_ptr<kernel::Session> session_ ABSL_GUARDED_BY(mutex_);
+};
+
+// One node of one view that shows a lower node.
+struct Sighting {
+  std::shared_ptr<const Peer> peer;
+  kernel::NodeId node = 0;
+
+  friend bool operator==(const Sighting&, const Sighting&) = default;
+};
+
+// How the policy sees a node: where it stands, and what stands there.
+struct Facts {
+  policy::Location location;
+  policy::Object object;
+};
+
+// Keeps a lower descriptor open for as long as it lives.
+using Pin = std::shared_ptr<const kernel::Fd>;
+
+// A lower inode. Thread-safe. Its mutexes are leaves: nothing is locked, and no
+// system call made, under them, but for Descriptor()'s.
+class LowerNode : public std::enable_shared_from_this<LowerNode> {
+ public:
+  // By LowerTree only.
+  LowerNode(LowerTree* tree, const struct stat& stat, kernel::Fd fd);
+  LowerNode(const LowerNode&) = delete;
+  LowerNode& operator=(const LowerNode&) = delete;
+  ~LowerNode();
+
+  dev_t device() const { return device_; }
+  ino_t inode() const { return inode_; }
+  bool is_directory() const { return S_ISDIR(type_); }
+  bool is_regular() const { return S_ISREG(type_); }
+  mode_t type() const { return type_; }
+  LowerTree& tree() const { return *tree_; }
+
+  // The O_PATH descriptor, opened again by its file handle where it was given
+  // up. ESTALE: the inode is gone.
+  absl::StatusOr<Pin> Descriptor();
+
+  absl::StatusOr<struct stat> Stat();
+
+  // Where it stands: for a directory the one place; for a file with several
+  // names the last one that was used.
+  Place place() const;
+  // A rename or a lookup found it there. True: it stood elsewhere.
+  bool SetPlace(const std::shared_ptr<LowerNode>& parent,
+                const std::string& name);
+
+  // The facts by place(), as of the snapshot; kept until the snapshot, the
+  // place, the owner or a directory above changes.
+  Facts Classify(const policy::Snapshot& snapshot);
+  // The same as if it stood at `place`.
+  Facts ClassifyAt(const policy::Snapshot& snapshot, const Place& place);
+
+  // Who made it. Read from the lower file once.
+  std::optional<Owner> owner();
+  // Of a file that was just made.
+  void SetOwner(std::optional<Owner> owner);
+
+  // Handles that may write, of all views.
+  int writers() const { return writers_.load(std::memory_order_acquire); }
+  void AddWriter() { writers_.fetch_add(1, std::memory_order_acq_rel); }
+  void RemoveWriter() { writers_.fetch_sub(1, std::memory_order_acq_rel); }
+
+  void AddSighting(const Sighting& sighting);
+  void RemoveSighting(const Sighting& sighting);
+  std::vector<Sighting> sightings() const;
+  // Whether any but `own` shows it: spares the copy.
+  bool SeenElsewhere(const Sighting& own) const;
+
+  // Made at the first use.
+  LockTable& locks();
+  // Null where no lock was ever asked for.
+  LockTable* locks_or_null() const;
+
+  // Serialises what is checked and then changed among the names of a
+  // directory: UNLINK, RMDIR, RENAME. The only mutex that system calls are made
+  // under: it plays the part of the kernel's directory lock among views. With
+  // two directories the one at the lower address is locked first.
+  absl::Mutex& names_mutex() ABSL_LOCK_RETURNED(names_mutex_) {
+    return names_mutex_;
+  }
+
+ private:
+  friend class LowerTree;
+  static constexpr uint64_t kNoEpoch = UINT64_MAX;
+
+  // The facts if they are known, else the place to find them by.
+  std::optional<Facts> Known(uint64_t epoch, uint64_t generation,
+                             Place& place) const;
+  void Keep(uint64_t epoch, uint64_t generation, const Place& place,
+            const Facts& facts);
+  Facts FactsAt(const policy::Snapshot& snapshot,
+                const policy::Location& location, std::string_view name);
+
+  // Gives the descriptor up, if it can be had again and nobody uses it. True:
+  // it did.
+  bool Evict();
+
+  LowerTree* const tree_;
+  const dev_t device_;
+  const ino_t inode_;
+  const mode_t type_;
+  std::atomic<int> writers_{0};
+  // Used since the last sweep for descriptors.
+  std::atomic<bool> used_{true};
+  absl::Mutex names_mutex_;
+
+  mutable absl::Mutex mutex_;
+  Pin fd_ ABSL_GUARDED_BY(mutex_);
+  std::optional<kernel::FileHandle> handle_ ABSL_GUARDED_BY(mutex_);
+  Place place_ ABSL_GUARDED_BY(mutex_);
+  Facts facts_ ABSL_GUARDED_BY(mutex_);
+  // kNoEpoch: facts_ are void.
+  uint64_t facts_epoch_ ABSL_GUARDED_BY(mutex_) = kNoEpoch;
+  uint64_t facts_generation_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool owner_known_ ABSL_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<const Owner> owner_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Sighting> sightings_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<LockTable> locks_ ABSL_GUARDED_BY(mutex_);
+};
+
+// All that is known of a volume's lower tree. Must outlive its nodes.
+// Thread-safe.
+class LowerTree {
+ public:
+  struct Options {
+    // Whose tree it is.
+    uint32_t user = 0;
+    // Descriptors that nodes may hold.
+    size_t descriptor_budget = 8192;
+  };
+
+  // `root` is an O_PATH descriptor of a directory, cloned so that nothing
+  // mounted below shows (kernel::CloneTree()).
+  static absl::StatusOr<std::unique_ptr<LowerTree>> Create(
+      kernel::Fd root, const Options& options);
+  LowerTree(const LowerTree&) = delete;
+  LowerTree& operator=(const LowerTree&) = delete;
+  ~LowerTree();
+
+  uint32_t user() const { return options_.user; }
+  const std::shared_ptr<LowerNode>& root() const { return root_; }
+  int root_descriptor() const { return root_fd_.get(); }
+
+  struct Found {
+    std::shared_ptr<LowerNode> node;
+    struct stat stat;
+  };
+
+  // The child `name` of a directory, found without following anything.
+  absl::StatusOr<Found> Lookup(const std::shared_ptr<LowerNode>& parent,
+                               const char* name);
+
+  // The node of an inode that `fd` (O_PATH or not) has opened; `fd` is taken
+  // as its descriptor where it has none. Its place is not set.
+  absl::StatusOr<Found> Intern(kernel::Fd fd);
+
+  // The path relative to the root, as far as it is known; for people.
+  std::string PathOf(const LowerNode& node) const;
+
+  // Counts renames of directories: a location of an older generation is found
+  // again.
+  uint64_t generation() const {
+    return generation_.load(std::memory_order_acquire);
+  }
+  void BumpGeneration() { generation_.fetch_add(1, std::memory_order_acq_rel); }
+
+  // Held shared where a name is made, exclusively where a directory is renamed:
+  // what was judged below it stays all there is until it has moved.
+  absl::Mutex& shape_mutex() ABSL_LOCK_RETURNED(shape_mutex_) {
+    return shape_mutex_;
+  }
+
+  size_t nodes() const;
+  size_t descriptors() const { return held_.load(std::memory_order_relaxed); }
+  bool has_handles() const { return has_handles_; }
+  bool has_xattrs() const { return has_xattrs_; }
+
+ private:
+  friend class LowerNode;
+  static constexpr size_t kShards = 32;
+
+  struct Key {
+    dev_t device;
+    ino_t inode;
+    template <typename H>
+    friend H AbslHashValue(H h, const Key& key) {
+      return H::combine(std::move(h), key.device, key.inode);
+    }
+    friend bool operator==(const Key&, const Key&) = default;
+  };
+  struct Shard {
+    mutable absl::Mutex mutex;
+    absl::flat_hash_map<Key, std::weak_ptr<LowerNode>> nodes
+        ABSL_GUARDED_BY(mutex);
+  };
+
+  LowerTree(kernel::Fd root, const Options& options);
+
+  Shard& ShardOf(const Key& key);
+  void Remove(const Key& key);
+  // Gives descriptors up until the budget is kept again.
+  void Sweep();
+
+  const Options options_;
+  const kernel::Fd root_fd_;
+  bool has_handles_ = false;
+  bool has_xattrs_ = false;
+  std::atomic<uint64_t> generation_{1};
+  std::atomic<size_t> held_{0};
+  std::atomic<size_t> hand_{0};
+  std::atomic<bool> sweeping_{false};
+  absl::Mutex shape_mutex_;
+  Shard shards_[kShards];
+  std::shared_ptr<LowerNode> root_;
+};
+
+}  // namespace fused
+
+#endif  // FUSED_FUSED_LOWER_NODE_H_

@@ -1,0 +1,115 @@
+#include "fused/node.h"
+
+#include <utility>
+
+#include "absl/hash/hash.h"
+
+namespace fused {
+
+NodeTable::NodeTable(std::shared_ptr<const Peer> view,
+                     std::shared_ptr<LowerNode> root)
+    : view_(std::move(view)) {
+  const NodeKey key{.lower = root.get()};
+  auto node = std::make_shared<Node>(kernel::kRootNode, std::move(root), key,
+                                     std::nullopt);
+  node->lower->AddSighting({view_, node->id()});
+  {
+    KeyShard& keys = ShardOf(key);
+    absl::MutexLock lock(&keys.mutex);
+    // The kernel never looks the root up, and never forgets it.
+    node->record_.lookups = 1;
+    keys.nodes.emplace(key, node.get());
+  }
+  IdShard& ids = ShardOf(kernel::kRootNode);
+  absl::MutexLock lock(&ids.mutex);
+  ids.nodes.emplace(kernel::kRootNode, std::move(node));
+  size_.store(1, std::memory_order_relaxed);
+}
+
+NodeTable::~NodeTable() {
+  Clear();
+  const std::shared_ptr<Node> root = Find(kernel::kRootNode);
+  root->lower->RemoveSighting({view_, kernel::kRootNode});
+}
+
+NodeTable::KeyShard& NodeTable::ShardOf(const NodeKey& key) {
+  return keys_[absl::HashOf(key) % kShards];
+}
+
+std::shared_ptr<Node> NodeTable::Find(kernel::NodeId id) const {
+  IdShard& ids = ShardOf(id);
+  absl::MutexLock lock(&ids.mutex);
+  const auto found = ids.nodes.find(id);
+  return found == ids.nodes.end() ? nullptr : found->second;
+}
+
+std::shared_ptr<Node> NodeTable::Enter(const std::shared_ptr<LowerNode>& lower,
+                                       const NodeKey& key,
+                                       std::optional<Place> place) {
+  KeyShard& keys = ShardOf(key);
+  std::shared_ptr<Node> made;
+  {
+    absl::MutexLock lock(&keys.mutex);
+    const auto [entry, inserted] = keys.nodes.try_emplace(key, nullptr);
+    if (!inserted) {
+      Node* const node = entry->second;
+      ++node->record_.lookups;
+      IdShard& ids = ShardOf(node->id());
+      absl::MutexLock id_lock(&ids.mutex);
+      return ids.nodes.at(node->id());
+    }
+    made = std::make_shared<Node>(next_.fetch_add(1, std::memory_order_relaxed),
+                                  lower, key, std::move(place));
+    made->record_.lookups = 1;
+    entry->second = made.get();
+    IdShard& ids = ShardOf(made->id());
+    absl::MutexLock id_lock(&ids.mutex);
+    ids.nodes.emplace(made->id(), made);
+  }
+  size_.fetch_add(1, std::memory_order_relaxed);
+  lower->AddSighting({view_, made->id()});
+  return made;
+}
+
+bool NodeTable::Forget(kernel::NodeId id, uint64_t lookups) {
+  if (id == kernel::kRootNode) return false;
+  const std::shared_ptr<Node> node = Find(id);
+  if (node == nullptr) return false;
+  KeyShard& keys = ShardOf(node->key);
+  // Let go of outside the locks.
+  std::shared_ptr<Node> gone;
+  {
+    absl::MutexLock lock(&keys.mutex);
+    uint64_t& count = node->record_.lookups;
+    count -= count < lookups ? count : lookups;
+    if (count != 0) return false;
+    keys.nodes.erase(node->key);
+    IdShard& ids = ShardOf(id);
+    absl::MutexLock id_lock(&ids.mutex);
+    const auto found = ids.nodes.find(id);
+    if (found == ids.nodes.end()) return false;
+    gone = std::move(found->second);
+    ids.nodes.erase(found);
+  }
+  size_.fetch_sub(1, std::memory_order_relaxed);
+  node->lower->RemoveSighting({view_, id});
+  return true;
+}
+
+std::vector<std::shared_ptr<Node>> NodeTable::All() const {
+  std::vector<std::shared_ptr<Node>> all;
+  all.reserve(size());
+  for (const IdShard& ids : ids_) {
+    absl::MutexLock lock(&ids.mutex);
+    for (const auto& [id, node] : ids.nodes) all.push_back(node);
+  }
+  return all;
+}
+
+void NodeTable::Clear() {
+  for (const std::shared_ptr<Node>& node : All()) {
+    Forget(node->id(), UINT64_MAX);
+  }
+}
+
+}  // namespace fused

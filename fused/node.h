@@ -1,0 +1,139 @@
+// The nodes of one view: what its nodeids name.
+#ifndef FUSED_FUSED_NODE_H_
+#define FUSED_FUSED_NODE_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
+#include "fused/lower_node.h"
+#include "kernel/types.h"
+#include "policy/types.h"
+
+namespace fused {
+
+// What makes two lookups of one view find the same node. A directory has one
+// node, whatever its class; a file has one for each I/O mode that it is served
+// in, for the kernel takes one mode an inode, and in the media profile one for
+// each class that its names lie in.
+struct NodeKey {
+  const LowerNode* lower = nullptr;
+  uint32_t path_class = 0;
+  policy::IoMode io = policy::IoMode::kPassthrough;
+
+  friend bool operator==(const NodeKey&, const NodeKey&) = default;
+  template <typename H>
+  friend H AbslHashValue(H h, const NodeKey& key) {
+    return H::combine(std::move(h), key.lower, key.path_class,
+                      static_cast<int>(key.io));
+  }
+};
+
+// What a table must remember of a node across a restart, but for its lower file
+// handle.
+struct NodeRecord {
+  kernel::NodeId id = 0;
+  uint64_t lookups = 0;
+};
+
+// How the kernel holds a file's node open: see anchors of fs/fuse/iomode.c. All
+// handles of a node are of one mode.
+enum class NodeMode : uint8_t { kIdle, kPassthrough, kDaemon };
+
+class Node {
+ public:
+  Node(kernel::NodeId id, std::shared_ptr<LowerNode> lower, const NodeKey& key,
+       std::optional<Place> place)
+      : lower(std::move(lower)),
+        key(key),
+        place(std::move(place)),
+        record_{id, 0} {}
+
+  kernel::NodeId id() const { return record_.id; }
+
+  const std::shared_ptr<LowerNode> lower;
+  const NodeKey key;
+  // Of a file with several names, the one that it was looked up by: its class
+  // is that name's. Else it stands where the lower node does.
+  const std::optional<Place> place;
+
+  Facts Classify(const policy::Snapshot& snapshot) const {
+    return place.has_value() ? lower->ClassifyAt(snapshot, *place)
+                             : lower->Classify(snapshot);
+  }
+
+  // Serialises opens and releases of this node: the mode is chosen, the backing
+  // id taken and the mode entered as one step.
+  absl::Mutex open_mutex;
+  NodeMode mode ABSL_GUARDED_BY(open_mutex) = NodeMode::kIdle;
+  uint32_t handles ABSL_GUARDED_BY(open_mutex) = 0;
+  // Handles that may write; read without the mutex by the attribute cache.
+  std::atomic<int> writers{0};
+
+ private:
+  friend class NodeTable;
+  NodeRecord record_;  // lookups: guarded by the table's shard
+};
+
+// Thread-safe.
+class NodeTable {
+ public:
+  // The root is there from the start and never forgotten.
+  NodeTable(std::shared_ptr<const Peer> view, std::shared_ptr<LowerNode> root);
+  NodeTable(const NodeTable&) = delete;
+  NodeTable& operator=(const NodeTable&) = delete;
+  // Forgets all.
+  ~NodeTable();
+
+  // Null for an id that the kernel was never given, or forgot.
+  std::shared_ptr<Node> Find(kernel::NodeId id) const;
+
+  // The node for `key`, made where there is none, with one lookup more.
+  std::shared_ptr<Node> Enter(const std::shared_ptr<LowerNode>& lower,
+                              const NodeKey& key, std::optional<Place> place);
+
+  // Takes `lookups` back. True: the node is gone.
+  bool Forget(kernel::NodeId id, uint64_t lookups);
+
+  // Forgets all but the root.
+  void Clear();
+
+  std::vector<std::shared_ptr<Node>> All() const;
+
+  size_t size() const { return size_.load(std::memory_order_relaxed); }
+
+ private:
+  static constexpr size_t kShards = 32;
+
+  struct IdShard {
+    mutable absl::Mutex mutex;
+    absl::flat_hash_map<kernel::NodeId, std::shared_ptr<Node>> nodes
+        ABSL_GUARDED_BY(mutex);
+  };
+  // Locked before an IdShard. Guards the lookup counts of its nodes.
+  struct KeyShard {
+    absl::Mutex mutex;
+    absl::flat_hash_map<NodeKey, Node*> nodes ABSL_GUARDED_BY(mutex);
+  };
+
+  IdShard& ShardOf(kernel::NodeId id) const { return ids_[id % kShards]; }
+  KeyShard& ShardOf(const NodeKey& key);
+
+  const std::shared_ptr<const Peer> view_;
+  std::atomic<kernel::NodeId> next_{kernel::kRootNode + 1};
+  std::atomic<size_t> size_{0};
+  mutable IdShard ids_[kShards];
+  KeyShard keys_[kShards];
+};
+
+}  // namespace fused
+
+#endif  // FUSED_FUSED_NODE_H_

@@ -1,0 +1,314 @@
+#include "fused/policy_manager.h"
+
+#include <fstream>
+#include <iterator>
+#include <utility>
+
+#include "absl/log/log.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "kernel/status.h"
+
+namespace fused {
+namespace {
+
+using policy::CompiledPolicy;
+using policy::Issues;
+using policy::Parsed;
+using policy::Snapshot;
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, ":0:0: : can't be read"));
+  }
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+absl::Status Refused(const Issues& issues) {
+  return absl::FailedPreconditionError(absl::StrJoin(
+      issues, "\n", [](std::string* out, const policy::Issue& issue) {
+        absl::StrAppend(out, issue.ToString());
+      }));
+}
+
+void AddIssues(const Issues& issues, control::v1::PushResponse& response) {
+  for (const policy::Issue& issue : issues) {
+    control::v1::Issue& out = *response.add_issues();
+    out.set_file(issue.file);
+    out.set_line(static_cast<uint32_t>(issue.line));
+    out.set_column(static_cast<uint32_t>(issue.column));
+    out.set_field(issue.field);
+    out.set_reason(issue.reason);
+    out.set_warning(issue.warning);
+  }
+}
+
+struct LoadedPolicy {
+  Parsed<policy::v1::Policy> parsed;
+  std::shared_ptr<const CompiledPolicy> compiled;
+};
+
+// Parses and compiles; nothing with issues.
+std::optional<LoadedPolicy> Load(std::string_view content,
+                                 std::string_view file, Issues& issues) {
+  std::optional<Parsed<policy::v1::Policy>> parsed =
+      policy::ParsePolicy(content, file, issues);
+  if (!parsed.has_value()) return std::nullopt;
+  std::shared_ptr<const CompiledPolicy> compiled =
+      CompiledPolicy::Compile(*parsed, issues);
+  if (compiled == nullptr) return std::nullopt;
+  return LoadedPolicy{*std::move(parsed), std::move(compiled)};
+}
+
+// Why `version` can't follow the one in force; empty where it can.
+std::string VersionProblem(uint64_t version, uint64_t in_force) {
+  if (version > in_force) return "";
+  return absl::StrCat("version ", version, " does not follow version ",
+                      in_force, ", which is in force",
+                      version == in_force ? " with other content" : "");
+}
+
+}  // namespace
+
+PolicyManager::PolicyManager(StateDir* state)
+    : state_(state), policy_(CompiledPolicy::BuiltIn()), rules_(nullptr) {}
+
+absl::Status PolicyManager::LoadPolicy(const std::string& file) {
+  absl::StatusOr<std::optional<std::string>> kept = state_->Read(kPolicyFile);
+  if (!kept.ok()) return kept.status();
+  uint64_t last = 0;
+  if (kept->has_value()) {
+    Issues issues;
+    std::optional<LoadedPolicy> loaded = Load(**kept, kPolicyFile, issues);
+    if (loaded.has_value()) {
+      policy_ = loaded->compiled;
+      last = policy_->source().version();
+    } else {
+      LOG(ERROR) << "the last good policy can't be used, the built-in one "
+                    "stands in: "
+                 << Refused(issues).message();
+    }
+  }
+  if (file.empty()) return absl::OkStatus();
+  absl::StatusOr<std::string> content = ReadFile(file);
+  if (!content.ok()) return content.status();
+  Issues issues;
+  std::optional<LoadedPolicy> loaded = Load(*content, file, issues);
+  if (!loaded.has_value()) return Refused(issues);
+  const uint64_t version = loaded->compiled->source().version();
+  if (version < last) {
+    LOG(WARNING) << file << ": version " << version
+                 << " is older than the last good one, version " << last
+                 << ", which stays in force";
+    return absl::OkStatus();
+  }
+  policy_ = loaded->compiled;
+  return state_->Write(kPolicyFile, policy_->source().SerializeAsString());
+}
+
+absl::Status PolicyManager::LoadApps(const std::string& file) {
+  absl::StatusOr<std::optional<std::string>> kept = state_->Read(kAppsFile);
+  if (!kept.ok()) return kept.status();
+  uint64_t last = 0;
+  if (kept->has_value()) {
+    Issues issues;
+    auto parsed = policy::ParseApps(**kept, kAppsFile, issues);
+    if (parsed.has_value() &&
+        Snapshot::Build(1, policy_, *parsed, issues) != nullptr) {
+      apps_ = *std::move(parsed);
+      last = apps_.message.version();
+    } else {
+      LOG(ERROR) << "the last good app directory can't be used, no app is "
+                    "known: "
+                 << Refused(issues).message();
+    }
+  }
+  if (file.empty()) return absl::OkStatus();
+  absl::StatusOr<std::string> content = ReadFile(file);
+  if (!content.ok()) return content.status();
+  Issues issues;
+  auto parsed = policy::ParseApps(*content, file, issues);
+  if (!parsed.has_value() ||
+      Snapshot::Build(1, policy_, *parsed, issues) == nullptr) {
+    return Refused(issues);
+  }
+  if (parsed->message.version() < last) {
+    LOG(WARNING) << file << ": version " << parsed->message.version()
+                 << " is older than the last good one, version " << last
+                 << ", which stays in force";
+    return absl::OkStatus();
+  }
+  apps_ = *std::move(parsed);
+  return state_->Write(kAppsFile, apps_.message.SerializeAsString());
+}
+
+absl::StatusOr<std::unique_ptr<PolicyManager>> PolicyManager::Create(
+    const Start& start, StateDir* state) {
+  auto manager = std::unique_ptr<PolicyManager>(new PolicyManager(state));
+  absl::MutexLock lock(&manager->mutex_);
+  absl::Status status = manager->LoadPolicy(start.policy);
+  if (!status.ok()) return status;
+  status = manager->LoadApps(start.apps);
+  if (!status.ok()) return status;
+  Issues issues;
+  std::shared_ptr<const Snapshot> snapshot = Snapshot::Build(
+      ++manager->epoch_, manager->policy_, manager->apps_, issues);
+  if (snapshot == nullptr) return Refused(issues);
+  manager->rules_.Set(std::move(snapshot));
+  return manager;
+}
+
+absl::Status PolicyManager::Check(const Start& start) {
+  Issues issues;
+  std::shared_ptr<const CompiledPolicy> compiled = CompiledPolicy::BuiltIn();
+  if (!start.policy.empty()) {
+    absl::StatusOr<std::string> content = ReadFile(start.policy);
+    if (!content.ok()) return content.status();
+    std::optional<LoadedPolicy> loaded = Load(*content, start.policy, issues);
+    if (!loaded.has_value()) return Refused(issues);
+    compiled = loaded->compiled;
+  }
+  if (start.apps.empty()) return absl::OkStatus();
+  absl::StatusOr<std::string> content = ReadFile(start.apps);
+  if (!content.ok()) return content.status();
+  auto parsed = policy::ParseApps(*content, start.apps, issues);
+  if (!parsed.has_value() ||
+      Snapshot::Build(1, compiled, *parsed, issues) == nullptr) {
+    return Refused(issues);
+  }
+  return absl::OkStatus();
+}
+
+void PolicyManager::OnChange(std::function<void()> changed) {
+  absl::MutexLock lock(&mutex_);
+  changed_ = std::move(changed);
+}
+
+absl::Status PolicyManager::Commit(const char* file,
+                                   const google::protobuf::Message& message,
+                                   std::shared_ptr<const Snapshot> snapshot) {
+  // On disk first: what was acknowledged is in force after any crash.
+  absl::Status status = state_->Write(file, message.SerializeAsString());
+  if (!status.ok()) return status;
+  rules_.Set(std::move(snapshot));
+  if (changed_) changed_();
+  return absl::OkStatus();
+}
+
+control::v1::PushResponse PolicyManager::PushPolicy(
+    const control::v1::PushRequest& request) {
+  control::v1::PushResponse response;
+  response.set_version(policy_->source().version());
+  response.set_sha256(policy_->sha256());
+  Issues issues;
+  std::optional<LoadedPolicy> loaded =
+      Load(request.content(), request.file_name(), issues);
+  if (!loaded.has_value()) {
+    AddIssues(issues, response);
+    return response;
+  }
+  const uint64_t version = loaded->compiled->source().version();
+  if (version == policy_->source().version() &&
+      loaded->compiled->sha256() == policy_->sha256()) {
+    response.set_accepted(true);
+    return response;
+  }
+  const std::string problem =
+      VersionProblem(version, policy_->source().version());
+  if (!problem.empty()) {
+    issues.push_back(loaded->parsed.source.At("version", problem));
+  }
+  std::shared_ptr<const Snapshot> snapshot;
+  if (!policy::HasErrors(issues)) {
+    snapshot = Snapshot::Build(epoch_ + 1, loaded->compiled, apps_, issues);
+  }
+  if (snapshot != nullptr && !request.dry_run()) {
+    const absl::Status status =
+        Commit(kPolicyFile, loaded->compiled->source(), snapshot);
+    if (status.ok()) {
+      policy_ = loaded->compiled;
+      ++epoch_;
+    } else {
+      issues.push_back(loaded->parsed.source.At("", kernel::Describe(status)));
+      snapshot = nullptr;
+    }
+  }
+  AddIssues(issues, response);
+  response.set_accepted(snapshot != nullptr);
+  response.set_changed(snapshot != nullptr);
+  if (snapshot != nullptr && !request.dry_run()) {
+    response.set_version(version);
+    response.set_sha256(policy_->sha256());
+  }
+  return response;
+}
+
+control::v1::PushResponse PolicyManager::PushApps(
+    const control::v1::PushRequest& request) {
+  control::v1::PushResponse response;
+  const std::shared_ptr<const Snapshot> now = rules_.snapshot();
+  response.set_version(apps_.message.version());
+  response.set_sha256(now->apps_sha256());
+  Issues issues;
+  auto parsed =
+      policy::ParseApps(request.content(), request.file_name(), issues);
+  if (!parsed.has_value()) {
+    AddIssues(issues, response);
+    return response;
+  }
+  std::shared_ptr<const Snapshot> snapshot =
+      Snapshot::Build(epoch_ + 1, policy_, *parsed, issues);
+  const uint64_t version = parsed->message.version();
+  if (snapshot != nullptr && version == apps_.message.version() &&
+      snapshot->apps_sha256() == now->apps_sha256()) {
+    response.set_accepted(true);
+    return response;
+  }
+  const std::string problem = VersionProblem(version, apps_.message.version());
+  if (!problem.empty()) {
+    issues.push_back(parsed->source.At("version", problem));
+    snapshot = nullptr;
+  }
+  if (snapshot != nullptr && !request.dry_run()) {
+    const absl::Status status = Commit(kAppsFile, parsed->message, snapshot);
+    if (status.ok()) {
+      response.set_version(version);
+      response.set_sha256(snapshot->apps_sha256());
+      apps_ = *std::move(parsed);
+      ++epoch_;
+    } else {
+      issues.push_back(parsed->source.At("", kernel::Describe(status)));
+      snapshot = nullptr;
+    }
+  }
+  AddIssues(issues, response);
+  response.set_accepted(snapshot != nullptr);
+  response.set_changed(snapshot != nullptr);
+  return response;
+}
+
+control::v1::PushResponse PolicyManager::Push(
+    const control::v1::PushRequest& request) {
+  absl::MutexLock lock(&mutex_);
+  control::v1::PushResponse response =
+      request.kind() == control::v1::PushRequest::APPS ? PushApps(request)
+                                                       : PushPolicy(request);
+  response.set_epoch(epoch_);
+  return response;
+}
+
+void PolicyManager::FillStatus(control::v1::Status& status) const {
+  const std::shared_ptr<const Snapshot> snapshot = rules_.snapshot();
+  status.set_epoch(snapshot->epoch());
+  control::v1::PolicyStatus& policy = *status.mutable_policy();
+  policy.set_name(snapshot->policy().source().name());
+  policy.set_version(snapshot->policy().source().version());
+  policy.set_sha256(snapshot->policy().sha256());
+  status.mutable_apps()->set_version(snapshot->apps().version());
+  status.mutable_apps()->set_count(
+      static_cast<uint64_t>(snapshot->apps().apps_size()));
+}
+
+}  // namespace fused

@@ -1,0 +1,84 @@
+// Puts policies and app directories in force.
+#ifndef FUSED_FUSED_POLICY_MANAGER_H_
+#define FUSED_FUSED_POLICY_MANAGER_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "fused/rules.h"
+#include "fused/state_dir.h"
+#include "policy/engine.h"
+#include "policy/issue.h"
+#include "policy/parse.h"
+#include "proto/control.pb.h"
+
+namespace fused {
+
+// Versions only grow, and what was acknowledged is on disk. Thread-safe: pushes
+// come one at a time.
+class PolicyManager {
+ public:
+  struct Start {
+    // Files; empty: the last good one.
+    std::string policy;
+    std::string apps;
+  };
+
+  // Loads what is to be in force at start: a file that is named, if its version
+  // is at least the last good one's; else the last good one; else the built-in
+  // policy and no apps. `state` must outlive the manager. FAILED_PRECONDITION:
+  // a file is refused, with every issue as a line of the message.
+  static absl::StatusOr<std::unique_ptr<PolicyManager>> Create(
+      const Start& start, StateDir* state);
+
+  Rules& rules() { return rules_; }
+  const Rules& rules() const { return rules_; }
+
+  // Called after a snapshot was put in force and before it is acknowledged; no
+  // lock is held that a request needs.
+  void OnChange(std::function<void()> changed);
+
+  control::v1::PushResponse Push(const control::v1::PushRequest& request);
+
+  // Fills the policy, apps and epoch of a status.
+  void FillStatus(control::v1::Status& status) const;
+
+  // Whether the files of a start would be taken; for --check. Issues as lines.
+  static absl::Status Check(const Start& start);
+
+ private:
+  explicit PolicyManager(StateDir* state);
+
+  absl::Status LoadPolicy(const std::string& file)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status LoadApps(const std::string& file)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  control::v1::PushResponse PushPolicy(const control::v1::PushRequest& request)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  control::v1::PushResponse PushApps(const control::v1::PushRequest& request)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Persists, then puts in force.
+  absl::Status Commit(const char* file,
+                      const google::protobuf::Message& message,
+                      std::shared_ptr<const policy::Snapshot> snapshot)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  StateDir* const state_;
+  // Serialises pushes; held over disk and compiler. No request takes it.
+  absl::Mutex mutex_;
+  std::shared_ptr<const policy::CompiledPolicy> policy_ ABSL_GUARDED_BY(mutex_);
+  policy::Parsed<policy::v1::AppDirectory> apps_ ABSL_GUARDED_BY(mutex_);
+  std::function<void()> changed_ ABSL_GUARDED_BY(mutex_);
+  uint64_t epoch_ ABSL_GUARDED_BY(mutex_) = 0;
+  Rules rules_;
+};
+
+}  // namespace fused
+
+#endif  // FUSED_FUSED_POLICY_MANAGER_H_

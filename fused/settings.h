@@ -1,0 +1,115 @@
+// Everything that the daemon is told, from flags, -o options and a file.
+#ifndef FUSED_FUSED_SETTINGS_H_
+#define FUSED_FUSED_SETTINGS_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "proto/config.pb.h"
+
+namespace fused {
+
+// How the mounts of a volume are made.
+struct MountOptions {
+  std::string source;  // fsname; LOWER unless told
+  std::string subtype = "fused";
+  bool read_only = false;
+  bool nosuid = true;
+  bool nodev = true;
+  bool noexec = true;
+  bool noatime = true;
+};
+
+struct VolumeSettings {
+  // Complete: no field is left at its default value that stands for another.
+  // `lower` and `mountpoint` are absolute; `lower` may contain "{user}".
+  config::v1::Volume config;
+  MountOptions mount;
+
+  bool posix() const { return config.profile() == config::v1::POSIX; }
+};
+
+struct Settings {
+  // At least one, with different names and mount points.
+  std::vector<VolumeSettings> volumes;
+  // Files, absolute; empty: the last good ones.
+  std::string policy;
+  std::string apps;
+  std::string state_dir;
+  std::string control;
+  std::string views_dir;
+  config::v1::Transport transport = config::v1::DEV;
+  std::vector<uid_t> admin_uids;
+  int threads = 2;
+  // 0: half of the process's limit.
+  uint32_t descriptor_budget = 0;
+  uint32_t warm_backing_ids = 1024;
+  // Return when it serves.
+  bool daemonize = false;
+  // Validate everything, mount nothing.
+  bool check = false;
+};
+
+// What flags say; nothing for those that were not given.
+struct FlagValues {
+  std::optional<std::string> config;
+  std::optional<std::string> volume;
+  std::optional<std::string> policy;
+  std::optional<std::string> apps;
+  std::optional<std::string> state_dir;
+  std::optional<std::string> control;
+  std::optional<std::string> views_dir;
+  std::optional<std::string> transport;
+  std::optional<std::string> passthrough;
+  std::optional<std::string> profile;
+  std::optional<std::string> admin_uids;
+  std::optional<uint32_t> threads;
+  std::optional<uint32_t> descriptor_budget;
+  std::optional<uint32_t> warm_backing_ids;
+  std::optional<uint32_t> max_stack_depth;
+  bool daemonize = false;
+  bool check = false;
+};
+
+// A command line without its flags.
+struct CommandLine {
+  // For flags: what is left.
+  std::vector<std::string> args;
+  // Each argument of -o.
+  std::vector<std::string> mount_options;
+  // Called as mount(8) calls a helper.
+  bool mount_helper = false;
+};
+
+// Takes -o out of `argv`, and, where it is called as mount.fuse.fused or
+// mount.fused, mount(8)'s own options (-s, -f, -n, -v, -N NAMESPACE,
+// -t TYPE). INVALID_ARGUMENT: one line.
+absl::StatusOr<CommandLine> SplitCommandLine(
+    const std::vector<std::string>& argv);
+
+// mount(8) options, "ro,fsname=x"; a backslash takes the next character as it
+// is. Later ones win. In `flags`, which may be null, options that are named as
+// flags are put ("policy=/etc/policy.textproto", for /etc/fstab), where the
+// flag was not given. INVALID_ARGUMENT: one line.
+absl::Status ParseMountOptions(std::string_view options,
+                               config::v1::Profile profile,
+                               MountOptions& result, FlagValues* flags);
+
+// Reads the configuration file and puts the flags over it. `positional` is
+// LOWER and MOUNTPOINT, or nothing where the file has the volumes.
+// INVALID_ARGUMENT or UNIMPLEMENTED: one line that says what is wrong, for exit
+// code 2.
+absl::StatusOr<Settings> MakeSettings(
+    FlagValues flags, const std::vector<std::string>& mount_options,
+    const std::vector<std::string>& positional);
+
+}  // namespace fused
+
+#endif  // FUSED_FUSED_SETTINGS_H_

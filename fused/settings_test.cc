@@ -1,0 +1,243 @@
+#include "fused/settings.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "absl/flags/reflection.h"
+#include "fused/arguments.h"
+#include "fused/flags.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace fused {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+absl::StatusOr<Settings> Parse(std::vector<std::string> argv) {
+  absl::FlagSaver saver;
+  std::vector<char*> pointers;
+  pointers.reserve(argv.size());
+  for (std::string& arg : argv) pointers.push_back(arg.data());
+  return ParseCommandLine(static_cast<int>(pointers.size()), pointers.data());
+}
+
+std::string ErrorOf(const std::vector<std::string>& argv) {
+  auto settings = Parse(argv);
+  if (settings.ok()) return "";
+  const std::string text(settings.status().message());
+  EXPECT_EQ(std::string::npos, text.find('\n')) << text;
+  return text;
+}
+
+std::string WriteConfig(const std::string& text) {
+  const std::string path =
+      testing::TempDir() + "/config_" + std::to_string(getpid());
+  std::ofstream(path) << text;
+  return path;
+}
+
+TEST(SettingsTest, Defaults) {
+  auto settings = Parse({"fused", "/lower", "/mnt"});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  ASSERT_EQ(1u, settings->volumes.size());
+  const VolumeSettings& volume = settings->volumes[0];
+  EXPECT_EQ("external_primary", volume.config.name());
+  EXPECT_EQ("/lower", volume.config.lower());
+  EXPECT_EQ("/mnt", volume.config.mountpoint());
+  EXPECT_EQ(config::v1::MEDIA, volume.config.profile());
+  EXPECT_EQ(config::v1::AUTO, volume.config.passthrough());
+  EXPECT_EQ(1u, volume.config.max_stack_depth());
+  EXPECT_EQ("/lower", volume.mount.source);
+  EXPECT_TRUE(volume.mount.nosuid && volume.mount.nodev &&
+              volume.mount.noexec && volume.mount.noatime);
+  EXPECT_EQ("", settings->policy);
+  EXPECT_EQ("/var/lib/fused", settings->state_dir);
+  EXPECT_EQ("/run/fused/control.sock", settings->control);
+  EXPECT_EQ("/run/fused/views", settings->views_dir);
+  EXPECT_EQ(config::v1::DEV, settings->transport);
+  EXPECT_GE(settings->threads, 2);
+  EXPECT_FALSE(settings->daemonize);
+}
+
+TEST(SettingsTest, FlagsMayStandAnywhere) {
+  auto settings = Parse({"fused", "/lower", "--volume=card", "-o",
+                         "ro,exec,x-y=z,fsname=a\\,b", "/mnt", "--profile",
+                         "media", "--passthrough=off", "--admin_uids=1000,7",
+                         "--threads=5", "--daemonize"});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  const VolumeSettings& volume = settings->volumes[0];
+  EXPECT_EQ("card", volume.config.name());
+  EXPECT_EQ(config::v1::OFF, volume.config.passthrough());
+  EXPECT_TRUE(volume.mount.read_only);
+  EXPECT_FALSE(volume.mount.noexec);
+  EXPECT_TRUE(volume.mount.nosuid);
+  EXPECT_EQ("a,b", volume.mount.source);
+  EXPECT_THAT(settings->admin_uids, ElementsAre(1000, 7));
+  EXPECT_EQ(5, settings->threads);
+  EXPECT_TRUE(settings->daemonize);
+}
+
+TEST(SettingsTest, PathsBecomeAbsolute) {
+  auto settings = Parse({"fused", "--policy=p", "lower/{user}", "mnt"});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  std::string here(4096, '\0');
+  ASSERT_NE(nullptr, getcwd(here.data(), here.size()));
+  here.resize(here.find('\0'));
+  EXPECT_EQ(here + "/lower/{user}", settings->volumes[0].config.lower());
+  EXPECT_EQ(here + "/mnt", settings->volumes[0].config.mountpoint());
+  EXPECT_EQ(here + "/p", settings->policy);
+}
+
+TEST(SettingsTest, PosixHasNoneOfTheMediaOptions) {
+  auto settings = Parse({"fused", "--profile=posix", "/lower", "/mnt"});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  const MountOptions& mount = settings->volumes[0].mount;
+  EXPECT_FALSE(mount.nosuid || mount.nodev || mount.noexec || mount.noatime);
+  settings = Parse(
+      {"fused", "--profile=posix", "-onosuid", "-o", "dev", "/lower", "/mnt"});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  EXPECT_TRUE(settings->volumes[0].mount.nosuid);
+  EXPECT_FALSE(settings->volumes[0].mount.nodev);
+}
+
+TEST(SettingsTest, AsMountHelper) {
+  auto settings =
+      Parse({"/sbin/mount.fuse.fused", "/lower", "/mnt", "-sv", "-n", "-o",
+             "rw,nofail,_netdev,volume=card,noexec", "-t", "fuse.fused"});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  EXPECT_TRUE(settings->daemonize);
+  EXPECT_EQ("card", settings->volumes[0].config.name());
+  EXPECT_THAT(ErrorOf({"mount.fused", "/lower", "/mnt", "-N", "1"}),
+              HasSubstr("namespace"));
+  // Only mount(8) says -v.
+  EXPECT_THAT(ErrorOf({"fused", "/lower", "/mnt", "-v=x"}), HasSubstr("-v"));
+}
+
+TEST(SettingsTest, AFlagIsAboveItsOption) {
+  auto settings = Parse({"fused", "-o", "volume=option,control=/option",
+                         "--volume=flag", "/lower", "/mnt"});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  EXPECT_EQ("flag", settings->volumes[0].config.name());
+  EXPECT_EQ("/option", settings->control);
+}
+
+TEST(SettingsTest, UsageErrorsAreOneLine) {
+  EXPECT_THAT(ErrorOf({"fused"}), HasSubstr("LOWER"));
+  EXPECT_THAT(ErrorOf({"fused", "/a"}), HasSubstr("1 arguments"));
+  EXPECT_THAT(ErrorOf({"fused", "/a", "/b", "/c"}), HasSubstr("3 arguments"));
+  EXPECT_THAT(ErrorOf({"fused", "/a", "/b", "--nonsense=1"}),
+              HasSubstr("--nonsense=1"));
+  EXPECT_THAT(ErrorOf({"fused", "/a", "/b", "--threads=many"}),
+              HasSubstr("--threads"));
+  EXPECT_THAT(ErrorOf({"fused", "/a", "/b", "--threads=1000"}),
+              HasSubstr("at most 256"));
+  EXPECT_THAT(ErrorOf({"fused", "/a", "/b", "--policy"}),
+              HasSubstr("needs a value"));
+  EXPECT_THAT(ErrorOf({"fused", "/a", "/b", "-o"}), HasSubstr("needs a value"));
+  EXPECT_THAT(ErrorOf({"fused", "/a", "/b", "-o", "ro,wrong"}),
+              HasSubstr("-o wrong: unknown mount option"));
+  EXPECT_THAT(ErrorOf({"fused", "/a", "/b", "-o", "ro=1"}),
+              HasSubstr("unknown mount option"));
+  EXPECT_THAT(ErrorOf({"fused", "/a", "/b", "-o", "suid"}),
+              HasSubstr("media profile"));
+  EXPECT_THAT(ErrorOf({"fused", "/a", "/b", "-o", "allow_root"}),
+              HasSubstr("not supported"));
+  EXPECT_THAT(ErrorOf({"fused", "/a", "/b", "-o", "fsname"}),
+              HasSubstr("needs a value"));
+  EXPECT_THAT(ErrorOf({"fused", "/a", "/b", "--profile=android"}),
+              HasSubstr("media, posix"));
+  EXPECT_THAT(ErrorOf({"fused", "/a", "/b", "--passthrough=on"}),
+              HasSubstr("auto, off"));
+  EXPECT_THAT(ErrorOf({"fused", "/a", "/b", "--max_stack_depth=3"}),
+              HasSubstr("1 or 2"));
+  EXPECT_THAT(ErrorOf({"fused", "/a", "/b", "--max_stack_depth=0"}),
+              HasSubstr("1 or 2"));
+  EXPECT_THAT(ErrorOf({"fused", "/a", "/b", "--volume=a/b"}),
+              HasSubstr("no name"));
+  EXPECT_THAT(ErrorOf({"fused", "/a", "/b", "--admin_uids=root"}),
+              HasSubstr("--admin_uids"));
+  EXPECT_THAT(ErrorOf({"fused", "/a", "/b", "--config=/does/not/exist"}),
+              HasSubstr("cannot be read"));
+}
+
+TEST(SettingsTest, UringIsUnimplemented) {
+  auto settings = Parse({"fused", "--transport=uring", "/a", "/b"});
+  EXPECT_TRUE(absl::IsUnimplemented(settings.status()));
+  EXPECT_TRUE(Parse({"fused", "--transport=auto", "/a", "/b"}).ok());
+}
+
+TEST(SettingsTest, AConfigWithSeveralVolumes) {
+  const std::string path = WriteConfig(R"(
+    volumes { name: "one" lower: "/a/{user}" mountpoint: "/m1"
+              profile: POSIX mount_options: "ro,noexec" max_stack_depth: 2 }
+    volumes { name: "two" lower: "/b" mountpoint: "/m2" passthrough: OFF }
+    control: "/c" state_dir: "/s" admin_uids: 5 threads: 3
+  )");
+  auto settings = Parse({"fused", "--config=" + path, "--state_dir=/flag"});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  ASSERT_EQ(2u, settings->volumes.size());
+  EXPECT_TRUE(settings->volumes[0].posix());
+  EXPECT_TRUE(settings->volumes[0].mount.read_only);
+  EXPECT_TRUE(settings->volumes[0].mount.noexec);
+  EXPECT_EQ(2u, settings->volumes[0].config.max_stack_depth());
+  EXPECT_EQ(config::v1::OFF, settings->volumes[1].config.passthrough());
+  EXPECT_EQ("/c", settings->control);
+  EXPECT_EQ("/flag", settings->state_dir);
+  EXPECT_THAT(settings->admin_uids, ElementsAre(5));
+  EXPECT_EQ(3, settings->threads);
+
+  EXPECT_THAT(ErrorOf({"fused", "--config=" + path, "/a", "/b"}),
+              HasSubstr("several"));
+  EXPECT_THAT(ErrorOf({"fused", "--config=" + path, "--volume=x"}),
+              HasSubstr("several"));
+  // A flag is above every volume's own.
+  settings = Parse({"fused", "--config=" + path, "--passthrough=off"});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  EXPECT_EQ(config::v1::OFF, settings->volumes[0].config.passthrough());
+}
+
+TEST(SettingsTest, AWrongConfigSaysWhere) {
+  std::string path = WriteConfig("volumes {\n  nam: \"one\"\n}\n");
+  EXPECT_THAT(ErrorOf({"fused", "--config=" + path}), HasSubstr(path + ":2:"));
+  path = WriteConfig(R"(volumes { name: "a" lower: "/a" mountpoint: "/m" }
+                        volumes { name: "a" lower: "/b" mountpoint: "/n" })");
+  EXPECT_THAT(ErrorOf({"fused", "--config=" + path}), HasSubstr("two volumes"));
+  path = WriteConfig(R"(volumes { name: "a" lower: "/a" mountpoint: "/m" }
+                        volumes { name: "b" lower: "/b" mountpoint: "/m" })");
+  EXPECT_THAT(ErrorOf({"fused", "--config=" + path}), HasSubstr("mount point"));
+  path = WriteConfig(R"(volumes { name: "a" lower: "/a" })");
+  EXPECT_THAT(ErrorOf({"fused", "--config=" + path}),
+              HasSubstr("MOUNTPOINT is missing"));
+  path = WriteConfig("");
+  EXPECT_TRUE(Parse({"fused", "--config=" + path, "/a", "/b"}).ok());
+}
+
+TEST(ArgumentsTest, TheRestIsNotLookedAt) {
+  absl::FlagSaver saver;
+  auto arguments =
+      ParseArguments({"run", "--volume", "x", "--", "ls", "--all", "--", "-o"});
+  ASSERT_TRUE(arguments.ok()) << arguments.status();
+  EXPECT_THAT(arguments->positional, ElementsAre("run"));
+  EXPECT_TRUE(arguments->has_rest);
+  EXPECT_THAT(arguments->rest, ElementsAre("ls", "--all", "--", "-o"));
+}
+
+TEST(ArgumentsTest, SwitchesAndHelp) {
+  absl::FlagSaver saver;
+  auto arguments = ParseArguments({"--nodaemonize", "--check", "-", "--help"});
+  ASSERT_TRUE(arguments.ok()) << arguments.status();
+  EXPECT_THAT(arguments->positional, ElementsAre("-"));
+  EXPECT_TRUE(arguments->help);
+  EXPECT_FALSE(ParseArguments({"--novolume"}).ok());
+  EXPECT_FALSE(ParseArguments({"--check=perhaps"}).ok());
+  EXPECT_THAT(DescribeFlags("fused/flags.cc"), HasSubstr("--views_dir"));
+}
+
+}  // namespace
+}  // namespace fused

@@ -1,0 +1,110 @@
+#include "fused/view.h"
+
+#include <ctime>
+#include <utility>
+
+#include "absl/log/log.h"
+
+namespace fused {
+namespace {
+
+uint64_t NextViewId() {
+  static std::atomic<uint64_t> next{1};
+  return next.fetch_add(1, std::memory_order_relaxed);
+}
+
+struct timespec Now() {
+  struct timespec now = {};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return now;
+}
+
+}  // namespace
+
+View::View(const VolumeContext& context, ViewIdentity identity)
+    : context_(context),
+      identity_(std::move(identity)),
+      peer_(std::make_shared<Peer>(NextViewId())),
+      mounted_(Now()),
+      nodes_(peer_, context.tree->root()) {}
+
+View::~View() { Close(); }
+
+void View::SetSession(const std::shared_ptr<kernel::Session>& session) {
+  peer_->SetSession(session);
+}
+
+void View::Close() {
+  for (const std::shared_ptr<Handle>& handle : files_.All()) {
+    if (files_.Remove(handle->record.id) != nullptr) {
+      CloseHandle(handle, std::nullopt);
+      if (LockTable* const locks = handle->node->lower->locks_or_null()) {
+        locks->ReleaseView(peer_->id());
+      }
+    }
+  }
+  for (const std::shared_ptr<DirectoryHandle>& handle : directories_.All()) {
+    directories_.Remove(handle->id);
+  }
+  nodes_.Clear();
+}
+
+void View::Init(const kernel::Connection& connection) {
+  connection_ = connection;
+  passthrough_.store(context_.passthrough && connection.passthrough,
+                     std::memory_order_release);
+  initialized_.Notify();
+}
+
+std::string View::passthrough_reason() const {
+  if (!initialized_.HasBeenNotified()) return "INIT is not done";
+  if (!context_.passthrough) return "turned off (--passthrough=off)";
+  if (!connection_.passthrough) return connection_.passthrough_reason;
+  return "";
+}
+
+void View::Destroy() {}
+
+kernel::BackingRegistry::Stats View::backing_stats() const {
+  const std::shared_ptr<kernel::Session> session = peer_->session().lock();
+  if (session == nullptr) return {};
+  return session->backing().stats();
+}
+
+void View::ListHandles(std::optional<uid_t> uid,
+                       control::v1::HandlesResponse& response) const {
+  const std::shared_ptr<const policy::Snapshot> snapshot =
+      context_.rules->snapshot();
+  for (const std::shared_ptr<Handle>& handle : files_.All()) {
+    const HandleRecord& record = handle->record;
+    if (uid.has_value() && record.uid != *uid) continue;
+    control::v1::Handle& out = *response.add_handles();
+    out.set_fh(record.id);
+    out.set_package(identity_.package);
+    out.set_user(identity_.user);
+    out.set_uid(record.uid);
+    out.set_path(context_.tree->PathOf(*handle->node->lower));
+    out.set_io(handle->backing.valid() ? "PASSTHROUGH" : "DAEMON");
+    out.set_read(record.intent.read);
+    out.set_write(record.intent.write);
+    out.set_backing_id(handle->backing.valid() ? handle->backing.id() : 0);
+    out.set_epoch(record.epoch);
+    // A rule's place has its meaning in its own epoch only.
+    if (record.epoch == snapshot->epoch()) {
+      out.set_rule(std::string(snapshot->policy().RuleName(record.rule)));
+    }
+  }
+  for (const std::shared_ptr<DirectoryHandle>& handle : directories_.All()) {
+    if (uid.has_value() && handle->uid != *uid) continue;
+    control::v1::Handle& out = *response.add_handles();
+    out.set_fh(handle->id);
+    out.set_package(identity_.package);
+    out.set_user(identity_.user);
+    out.set_uid(handle->uid);
+    out.set_path(context_.tree->PathOf(*handle->node->lower));
+    out.set_read(true);
+    out.set_directory(true);
+  }
+}
+
+}  // namespace fused

@@ -1,0 +1,408 @@
+// One FUSE superblock over a volume: what an app, or everybody, sees of it.
+#ifndef FUSED_FUSED_VIEW_H_
+#define FUSED_FUSED_VIEW_H_
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "fused/counters.h"
+#include "fused/handle.h"
+#include "fused/lower_node.h"
+#include "fused/node.h"
+#include "fused/rules.h"
+#include "kernel/invalidation.h"
+#include "kernel/operations.h"
+#include "kernel/session.h"
+#include "policy/engine.h"
+#include "proto/control.pb.h"
+
+namespace fused {
+
+// What the views of a volume share. Outlives them.
+struct VolumeContext {
+  LowerTree* tree = nullptr;
+  const Rules* rules = nullptr;
+  kernel::InvalidationWorker* invalidations = nullptr;
+  // An open that passthrough was wanted for is served by the daemon; why.
+  std::function<void(std::string_view reason)> fallback;
+  // Opens may be given to the kernel.
+  bool passthrough = true;
+  // The lower tree's own ownership and modes; the kernel checks them, and the
+  // policy allows all.
+  bool posix = false;
+};
+
+// Whom a view belongs to.
+struct ViewIdentity {
+  // Empty: the shared view, where the caller's uid tells.
+  std::string package;
+  uint32_t user = 0;
+  // The app's absolute uid; files show as its own.
+  uid_t uid = 0;
+
+  bool shared() const { return package.empty(); }
+};
+
+// Handles every request of its superblock. Thread-safe.
+class View : public kernel::Operations {
+ public:
+  View(const VolumeContext& context, ViewIdentity identity);
+  View(const View&) = delete;
+  View& operator=(const View&) = delete;
+  ~View() override;
+
+  // Before the session serves.
+  void SetSession(const std::shared_ptr<kernel::Session>& session);
+  // The superblock is gone and no request under way: lets go of all handles,
+  // locks, backing ids and nodes. Idempotent.
+  void Close();
+
+  // Waits for INIT. False: `timeout` ran out.
+  bool WaitInitialized(absl::Duration timeout) const {
+    return initialized_.WaitForNotificationWithTimeout(timeout);
+  }
+  // Why no open is given to the kernel; empty where opens are. After INIT.
+  std::string passthrough_reason() const;
+
+  // After a change of rules, for kernels without epochs: all names that the
+  // kernel may hold, from the places that are known.
+  void ExpireAllNames() const;
+
+  const ViewIdentity& identity() const { return identity_; }
+  const Counters& counters() const { return counters_; }
+  size_t nodes() const { return nodes_.size(); }
+  size_t handles() const { return files_.size() + directories_.size(); }
+  kernel::BackingRegistry::Stats backing_stats() const;
+  std::shared_ptr<kernel::Session> session() const {
+    return peer_->session().lock();
+  }
+
+  // Appends a description of each open handle (of `uid` only, where given).
+  void ListHandles(std::optional<uid_t> uid,
+                   control::v1::HandlesResponse& response) const;
+
+  // kernel::Operations.
+  void Init(const kernel::Connection& connection) override;
+  void Destroy() override;
+  void Received(uint32_t opcode) override { counters_.Received(opcode); }
+
+  void Lookup(const kernel::Caller& caller, kernel::NodeId parent,
+              const char* name, kernel::EntryReply reply) override;
+  void Forget(absl::Span<const kernel::Forget> forgets) override;
+  void GetAttributes(const kernel::Caller& caller, kernel::NodeId node,
+                     std::optional<kernel::HandleId> handle,
+                     kernel::AttributesReply reply) override;
+  void Statx(const kernel::Caller& caller, kernel::NodeId node,
+             std::optional<kernel::HandleId> handle, uint32_t flags,
+             uint32_t mask, kernel::StatxReply reply) override;
+  void SetAttributes(const kernel::Caller& caller, kernel::NodeId node,
+                     std::optional<kernel::HandleId> handle,
+                     const kernel::SetAttributes& values,
+                     kernel::AttributesReply reply) override;
+  void Readlink(const kernel::Caller& caller, kernel::NodeId node,
+                kernel::ReadlinkReply reply) override;
+  void Symlink(const kernel::Caller& caller, const char* target,
+               kernel::NodeId parent, const char* name,
+               kernel::EntryReply reply) override;
+  void Mknod(const kernel::Caller& caller, kernel::NodeId parent,
+             const char* name, mode_t mode, dev_t device,
+             kernel::EntryReply reply) override;
+  void Mkdir(const kernel::Caller& caller, kernel::NodeId parent,
+             const char* name, mode_t mode, kernel::EntryReply reply) override;
+  void Unlink(const kernel::Caller& caller, kernel::NodeId parent,
+              const char* name, kernel::StatusReply reply) override;
+  void Rmdir(const kernel::Caller& caller, kernel::NodeId parent,
+             const char* name, kernel::StatusReply reply) override;
+  void Rename(const kernel::Caller& caller, kernel::NodeId parent,
+              const char* name, kernel::NodeId new_parent, const char* new_name,
+              uint32_t flags, kernel::StatusReply reply) override;
+  void Link(const kernel::Caller& caller, kernel::NodeId node,
+            kernel::NodeId new_parent, const char* new_name,
+            kernel::EntryReply reply) override;
+
+  void Open(const kernel::Caller& caller, kernel::NodeId node,
+            const kernel::OpenRequest& request,
+            kernel::OpenReply reply) override;
+  void Create(const kernel::Caller& caller, kernel::NodeId parent,
+              const char* name, mode_t mode, const kernel::OpenRequest& request,
+              kernel::CreateReply reply) override;
+  void Tmpfile(const kernel::Caller& caller, kernel::NodeId parent, mode_t mode,
+               const kernel::OpenRequest& request,
+               kernel::CreateReply reply) override;
+  void Read(const kernel::Caller& caller, kernel::NodeId node,
+            kernel::HandleId handle, size_t size, off_t offset,
+            kernel::DataReply reply) override;
+  void Write(const kernel::Caller& caller, kernel::NodeId node,
+             kernel::HandleId handle, std::string_view data, off_t offset,
+             bool kill_suidgid, kernel::WriteReply reply) override;
+  void Flush(const kernel::Caller& caller, kernel::NodeId node,
+             kernel::HandleId handle, uint64_t lock_owner,
+             kernel::StatusReply reply) override;
+  void Release(kernel::NodeId node, kernel::HandleId handle,
+               std::optional<uint64_t> flock_owner,
+               kernel::StatusReply reply) override;
+  void Fsync(const kernel::Caller& caller, kernel::NodeId node,
+             kernel::HandleId handle, bool data_only,
+             kernel::StatusReply reply) override;
+
+  void OpenDirectory(const kernel::Caller& caller, kernel::NodeId node,
+                     kernel::OpenDirectoryReply reply) override;
+  void ReadDirectory(const kernel::Caller& caller, kernel::NodeId node,
+                     kernel::HandleId handle, off_t offset,
+                     kernel::DirectoryReply reply) override;
+  void ReleaseDirectory(kernel::NodeId node, kernel::HandleId handle,
+                        kernel::StatusReply reply) override;
+  void FsyncDirectory(const kernel::Caller& caller, kernel::NodeId node,
+                      kernel::HandleId handle, bool data_only,
+                      kernel::StatusReply reply) override;
+
+  void Statfs(const kernel::Caller& caller, kernel::NodeId node,
+              kernel::StatfsReply reply) override;
+  void Access(const kernel::Caller& caller, kernel::NodeId node, int mask,
+              kernel::StatusReply reply) override;
+
+  void SetXattr(const kernel::Caller& caller, kernel::NodeId node,
+                const char* name, std::string_view value, int flags,
+                kernel::StatusReply reply) override;
+  void GetXattr(const kernel::Caller& caller, kernel::NodeId node,
+                const char* name, size_t size,
+                kernel::XattrReply reply) override;
+  void ListXattr(const kernel::Caller& caller, kernel::NodeId node, size_t size,
+                 kernel::XattrReply reply) override;
+  void RemoveXattr(const kernel::Caller& caller, kernel::NodeId node,
+                   const char* name, kernel::StatusReply reply) override;
+
+  void GetLock(const kernel::Caller& caller, kernel::NodeId node,
+               kernel::HandleId handle, const kernel::LockRequest& request,
+               kernel::LockReply reply) override;
+  void SetLock(const kernel::Caller& caller, kernel::NodeId node,
+               kernel::HandleId handle, const kernel::LockRequest& request,
+               bool wait, kernel::StatusReply reply) override;
+  void Flock(const kernel::Caller& caller, kernel::NodeId node,
+             kernel::HandleId handle, uint64_t owner, int operation,
+             kernel::StatusReply reply) override;
+
+  void Fallocate(const kernel::Caller& caller, kernel::NodeId node,
+                 kernel::HandleId handle, int mode, off_t offset, off_t length,
+                 kernel::StatusReply reply) override;
+  void Lseek(const kernel::Caller& caller, kernel::NodeId node,
+             kernel::HandleId handle, off_t offset, int whence,
+             kernel::LseekReply reply) override;
+  void CopyFileRange(const kernel::Caller& caller, kernel::NodeId node_in,
+                     kernel::HandleId handle_in, off_t offset_in,
+                     kernel::NodeId node_out, kernel::HandleId handle_out,
+                     off_t offset_out, size_t length,
+                     kernel::WriteReply reply) override;
+  void Ioctl(const kernel::Caller& caller, kernel::NodeId node,
+             kernel::HandleId handle, uint32_t command, bool directory,
+             std::string_view input, size_t output_size,
+             kernel::IoctlReply reply) override;
+  void Poll(const kernel::Caller& caller, kernel::NodeId node,
+            kernel::HandleId handle, kernel::PollReply reply) override;
+
+ private:
+  // The rules, and on whose behalf they are asked, for one request.
+  struct Actor {
+    std::shared_ptr<const policy::Snapshot> snapshot;
+    policy::Subject subject;
+    uid_t uid = 0;
+  };
+
+  // A name that a request is about: its parent and what stands there, if the
+  // actor may know.
+  struct Target {
+    std::shared_ptr<Node> parent;
+    Facts parent_facts;
+    std::string name;
+    policy::Location location;
+    // Null: nothing is there.
+    std::shared_ptr<LowerNode> lower;
+    struct stat stat = {};
+    Facts facts;  // where `lower` is not null
+  };
+
+  // What a new handle is made of.
+  struct NewHandle {
+    std::shared_ptr<Handle> handle;
+    std::optional<kernel::OpenFlags> flags;
+  };
+
+  // How a new regular file is made in the lower tree.
+  struct NewFile {
+    mode_t mode = 0;
+    // open(2)'s of the app.
+    int flags = 0;
+  };
+
+  bool posix() const { return context_.posix; }
+
+  // view_judge.cc
+  // Whether an app view's package still has its uid.
+  bool StillInstalled(const policy::Snapshot& snapshot) const;
+  Actor ActorOf(uid_t uid) const;
+  policy::Decision Judge(const Actor& actor, const policy::Object& object,
+                         policy::OperationSet operations) const;
+  // As Judge(), for what answers only yes or no.
+  absl::Status Check(const Actor& actor, const policy::Object& object,
+                     policy::OperationSet operations) const;
+  // For making `name` there; `made` is what will stand there.
+  absl::Status CheckNew(const Actor& actor, const policy::Object& made,
+                        policy::OperationSet operations,
+                        std::string_view name) const;
+  // Whether LOOKUP could be allowed for anything of that name: if not, the
+  // lower tree is not asked.
+  bool MaySee(const Actor& actor, const policy::Location& location,
+              std::string_view name) const;
+  // In which mode the actor's opens of the object are served.
+  policy::IoMode ServedAs(const Actor& actor, const policy::Object& object,
+                          const struct stat& stat) const;
+  // Whether the lower file is of a type that the profile shows.
+  bool Shows(mode_t type) const;
+  std::optional<Owner> OwnerFor(const Actor& actor) const;
+  void CountDenied(const absl::Status& status);
+
+  // view_lookup.cc
+  absl::StatusOr<Target> Resolve(const Actor& actor, kernel::NodeId parent,
+                                 const char* name);
+  absl::StatusOr<Target> ResolveAt(const Actor& actor,
+                                   std::shared_ptr<Node> parent,
+                                   const char* name);
+  // What stands at the target now, under the parent's names_mutex.
+  absl::Status Refresh(const Actor& actor, Target& target);
+  // Enters the node that the actor gets for the target, with one lookup more,
+  // and fills the entry. Undone by nodes_.Forget().
+  std::shared_ptr<Node> EnterNode(const Actor& actor, const Target& target,
+                                  kernel::Entry& entry);
+  // Enters and answers; takes the node back if the kernel did not take it.
+  void ReplyEntry(const Actor& actor, const Target& target,
+                  kernel::EntryReply reply);
+  void DropNode(kernel::NodeId node, uint64_t lookups);
+
+  // view_attributes.cc
+  struct stat Present(const struct stat& lower, const Facts& facts,
+                      const Actor& actor) const;
+  kernel::Attributes AttributesOf(const Actor& actor, const LowerNode& lower,
+                                  int own_writers, const struct stat& stat,
+                                  const Facts& facts) const;
+  absl::Status ApplyAttributes(const Actor& actor, const kernel::Caller& caller,
+                               const std::shared_ptr<Node>& node,
+                               const Handle* handle,
+                               const kernel::SetAttributes& values);
+  absl::Status ApplyPosixAttributes(const std::shared_ptr<Node>& node, int fd,
+                                    const kernel::SetAttributes& values);
+  absl::Status CheckSetAttributes(const Actor& actor, const Node& node,
+                                  const Handle* handle,
+                                  const kernel::SetAttributes& values) const;
+
+  // view_names.cc
+  // Makes what `make` makes at the target and answers with its entry. `make`
+  // gets the parent's descriptor.
+  void MakeName(const kernel::Caller& caller, kernel::NodeId parent,
+                const char* name, mode_t type, policy::Operation operation,
+                const std::function<absl::Status(int parent)>& make,
+                kernel::EntryReply reply);
+  void RemoveName(const kernel::Caller& caller, kernel::NodeId parent,
+                  const char* name, bool directory, kernel::StatusReply reply);
+  // view_rename.cc
+  absl::Status RenameLocked(const Actor& actor, Target& from, Target& to,
+                            uint32_t flags);
+  absl::Status CheckRename(const Actor& actor, const Target& from,
+                           const Target& to, uint32_t flags) const;
+  absl::Status CheckMove(const Actor& actor, const Target& from,
+                         const Target& to) const;
+  absl::Status CheckMoveBelow(const Actor& actor,
+                              const std::shared_ptr<LowerNode>& directory,
+                              const policy::Location& to, int depth) const;
+
+  // view_open.cc
+  absl::StatusOr<NewHandle> OpenNode(const Actor& actor,
+                                     const std::shared_ptr<Node>& node,
+                                     const Intent& intent, int flags,
+                                     const policy::Decision& decision,
+                                     kernel::Fd descriptor);
+  absl::Status EnterMode(const std::shared_ptr<Node>& node, Handle& handle,
+                         bool& passthrough);
+  void LeaveMode(Handle& handle);
+  void CloseHandle(const std::shared_ptr<Handle>& handle,
+                   std::optional<uint64_t> flock_owner);
+  absl::Status TruncateForOpen(const std::shared_ptr<Node>& node,
+                               bool kill_suidgid);
+  // view_create.cc
+  absl::StatusOr<kernel::Fd> MakeFile(const kernel::Caller& caller,
+                                      const Actor& actor, int parent,
+                                      const char* name, const NewFile& file);
+  void ReplyCreated(const Actor& actor, Target& target, kernel::Fd fd,
+                    const kernel::OpenRequest& request,
+                    const policy::Decision& decision,
+                    kernel::CreateReply reply);
+  void OpenExisting(const Actor& actor, Target& target,
+                    const kernel::OpenRequest& request,
+                    kernel::CreateReply reply);
+  absl::StatusOr<policy::Decision> CheckCreate(const Actor& actor,
+                                               const Target& target,
+                                               const Intent& intent) const;
+
+  // view_io.cc
+  absl::StatusOr<std::shared_ptr<Handle>> FileFor(kernel::HandleId handle,
+                                                  bool write) const;
+
+  // view_directory.cc
+  // Adds entries until the reply is full or the directory ends.
+  absl::Status FillDirectory(const Actor& actor, DirectoryHandle& directory,
+                             off_t offset, kernel::DirectoryReply& reply,
+                             std::vector<kernel::NodeId>& entered);
+  enum class Added { kYes, kSkipped, kFull };
+  Added AddName(const Actor& actor, const Facts& parent,
+                const std::shared_ptr<Node>& directory,
+                const DirectoryName& name, kernel::DirectoryReply& reply,
+                std::vector<kernel::NodeId>& entered);
+  static kernel::Entry DotEntry(ino_t inode);
+
+  // view_coherence.cc
+  // Tells the kernels of other views, and of other nodes of this one, that the
+  // attributes (and with `data` the cached pages) of `lower` changed. Before
+  // the reply; takes no lock in the kernel.
+  void InvalidateElsewhere(const LowerNode& lower, kernel::NodeId own,
+                           bool data) const;
+  // The same, this node included.
+  void InvalidateEverywhere(const LowerNode& lower, bool data) const;
+  // Tells other views that a name changed. After the reply.
+  void PostName(const LowerNode& parent, kernel::NodeId own,
+                std::string_view name) const;
+  // A lower file lost this name: backing ids of it are not kept.
+  void AfterRemoved(const std::shared_ptr<LowerNode>& lower) const;
+
+  const VolumeContext context_;
+  const ViewIdentity identity_;
+  const std::shared_ptr<Peer> peer_;
+  const struct timespec mounted_;
+  Counters counters_;
+  NodeTable nodes_;
+  HandleTable<Handle> files_;
+  HandleTable<DirectoryHandle> directories_;
+  absl::Notification initialized_;
+  // Set before initialized_.
+  kernel::Connection connection_;
+  std::atomic<bool> passthrough_{false};
+  // Of an app view: the epoch that StillInstalled() was last asked for, twice,
+  // plus one where the answer was yes.
+  mutable std::atomic<uint64_t> installed_{0};
+};
+
+}  // namespace fused
+
+#endif  // FUSED_FUSED_VIEW_H_

@@ -1,0 +1,70 @@
+// Telling other views' kernels.
+#include "fused/view.h"
+
+namespace fused {
+namespace {
+
+void Invalidate(const Sighting& sighting, bool data) {
+  const std::shared_ptr<kernel::Session> session =
+      sighting.peer->session().lock();
+  // A view that has gone, or has not begun, caches nothing.
+  if (session == nullptr || !session->initialized() || session->ended()) return;
+  session->InvalidateInode(sighting.node, data).IgnoreError();
+}
+
+}  // namespace
+
+void View::InvalidateElsewhere(const LowerNode& lower, kernel::NodeId own,
+                               bool data) const {
+  const Sighting self{peer_, own};
+  if (!lower.SeenElsewhere(self)) return;
+  for (const Sighting& sighting : lower.sightings()) {
+    if (sighting == self) continue;
+    // Attributes only, at once: with data the kernel waits for page locks,
+    // which a request may hold.
+    Invalidate(sighting, false);
+    if (data) {
+      context_.invalidations->PostInode(sighting.peer->session(), sighting.node,
+                                        true);
+    }
+  }
+}
+
+void View::InvalidateEverywhere(const LowerNode& lower, bool data) const {
+  InvalidateElsewhere(lower, 0, data);
+}
+
+void View::PostName(const LowerNode& parent, kernel::NodeId own,
+                    std::string_view name) const {
+  const Sighting self{peer_, own};
+  if (!parent.SeenElsewhere(self)) return;
+  for (const Sighting& sighting : parent.sightings()) {
+    if (sighting == self) continue;
+    context_.invalidations->PostEntry(sighting.peer->session(), sighting.node,
+                                      name);
+  }
+}
+
+void View::ExpireAllNames() const {
+  for (const std::shared_ptr<Node>& node : nodes_.All()) {
+    const Place place = node->lower->place();
+    if (place.parent == nullptr) continue;
+    for (const Sighting& sighting : place.parent->sightings()) {
+      if (sighting.peer != peer_) continue;
+      context_.invalidations->PostEntry(peer_->session(), sighting.node,
+                                        place.name);
+    }
+  }
+}
+
+void View::AfterRemoved(const std::shared_ptr<LowerNode>& lower) const {
+  for (const Sighting& sighting : lower->sightings()) {
+    const std::shared_ptr<kernel::Session> session =
+        sighting.peer->session().lock();
+    if (session != nullptr) session->backing().Doom(sighting.node);
+  }
+  // Link count and ctime.
+  InvalidateEverywhere(*lower, false);
+}
+
+}  // namespace fused

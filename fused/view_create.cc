@@ -1,0 +1,227 @@
+// Making regular files: CREATE, TMPFILE, and MKNOD's part of it.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "absl/log/log.h"
+#include "fused/errors.h"
+#include "fused/identity.h"
+#include "fused/profile.h"
+#include "fused/view.h"
+#include "kernel/lower.h"
+
+namespace fused {
+namespace {
+
+using policy::Operation;
+
+// An app's flags for the daemon's own descriptor of a new file.
+int LowerFlags(int flags) {
+  constexpr int kKept = O_ACCMODE | O_APPEND | O_DIRECT | O_SYNC | O_DSYNC |
+                        O_NOATIME | O_NONBLOCK | O_LARGEFILE;
+  return (flags & kKept) | O_CLOEXEC;
+}
+
+}  // namespace
+
+absl::StatusOr<policy::Decision> View::CheckCreate(const Actor& actor,
+                                                   const Target& target,
+                                                   const Intent& intent) const {
+  if (posix()) {
+    return policy::Decision{policy::Error::kNone, policy::IoMode::kPassthrough,
+                            policy::kNoRule};
+  }
+  // As it will be: made by the caller.
+  const policy::Object made = actor.snapshot->ObjectAt(
+      target.location, target.name, false, actor.subject.app);
+  policy::OperationSet operations = Operation::kCreate;
+  if (intent.read) operations = operations | Operation::kRead;
+  if (intent.write) operations = operations | Operation::kWrite;
+  policy::Decision decision =
+      actor.snapshot->DecideName(actor.subject, made, operations, target.name);
+  if (!decision.allowed()) return StatusOf(decision.error);
+  // A new file holds nothing to redact, and its maker may see it.
+  if (decision.io == policy::IoMode::kRedacted) {
+    decision.io = policy::IoMode::kDaemon;
+  }
+  return decision;
+}
+
+absl::StatusOr<kernel::Fd> View::MakeFile(const kernel::Caller& caller,
+                                          const Actor& actor, int parent,
+                                          const char* name,
+                                          const NewFile& file) {
+  const uint64_t flags = static_cast<uint64_t>(LowerFlags(file.flags)) |
+                         O_CREAT | O_EXCL | O_NOFOLLOW;
+  if (posix()) {
+    const CallerIdentity identity(caller);
+    return kernel::OpenChild(parent, name, flags, file.mode & 07777);
+  }
+  absl::StatusOr<kernel::Fd> fd =
+      kernel::OpenChild(parent, name, flags, kMediaFileMode);
+  if (!fd.ok()) return fd;
+  const std::optional<Owner> owner = OwnerFor(actor);
+  if (owner.has_value() && context_.tree->has_xattrs()) {
+    // Acknowledged ownership must last: a file whose owner can't be recorded is
+    // not made.
+    const absl::Status status = WriteOwner(fd->get(), *owner);
+    if (!status.ok()) {
+      unlinkat(parent, name, 0);
+      return status;
+    }
+  }
+  return fd;
+}
+
+void View::ReplyCreated(const Actor& actor, Target& target, kernel::Fd fd,
+                        const kernel::OpenRequest& request,
+                        const policy::Decision& decision,
+                        kernel::CreateReply reply) {
+  kernel::Entry entry;
+  const std::shared_ptr<Node> node = EnterNode(actor, target, entry);
+  const Intent intent = Intent::FromFlags(request.flags);
+  absl::StatusOr<NewHandle> opened =
+      OpenNode(actor, node, intent, request.flags, decision, std::move(fd));
+  if (!opened.ok()) {
+    DropNode(entry.node, 1);
+    return reply.Error(opened.status());
+  }
+  // The handle that was just made is this view's own writer.
+  entry.attributes = AttributesOf(actor, *target.lower,
+                                  node->writers.load(std::memory_order_acquire),
+                                  target.stat, target.facts);
+  if (!reply.Send(entry, *opened->flags)) {
+    files_.Remove(opened->handle->record.id);
+    CloseHandle(opened->handle, std::nullopt);
+    DropNode(entry.node, 1);
+  }
+}
+
+// CREATE of a name that another has made meanwhile: an open of that file.
+void View::OpenExisting(const Actor& actor, Target& target,
+                        const kernel::OpenRequest& request,
+                        kernel::CreateReply reply) {
+  if ((request.flags & O_EXCL) != 0) return reply.Error(Exists());
+  if (target.lower->is_directory()) return reply.Error(IsDirectory());
+  if (!target.lower->is_regular()) return reply.Error(Exists());
+  Intent intent = Intent::FromFlags(request.flags);
+  intent.create = false;
+  const policy::Decision decision =
+      Judge(actor, target.facts.object, intent.operations());
+  if (!decision.allowed() || decision.io == policy::IoMode::kRedacted) {
+    counters_.denied.fetch_add(1, std::memory_order_relaxed);
+    return reply.Error(decision.allowed() ? AccessDenied()
+                                          : StatusOf(decision.error));
+  }
+  if (intent.truncate) {
+    absl::StatusOr<Pin> pin = target.lower->Descriptor();
+    if (!pin.ok()) return reply.Error(pin.status());
+    if (truncate(kernel::ProcPath((*pin)->get()).text, 0) != 0) {
+      return reply.Error(kernel::ErrnoStatus(errno));
+    }
+    InvalidateEverywhere(*target.lower, true);
+    const absl::Status status = Refresh(actor, target);
+    if (!status.ok()) return reply.Error(status);
+    if (target.lower == nullptr) return reply.Error(Stale());
+  }
+  ReplyCreated(actor, target, kernel::Fd(), request, decision,
+               std::move(reply));
+}
+
+void View::Create(const kernel::Caller& caller, kernel::NodeId parent,
+                  const char* name, mode_t mode,
+                  const kernel::OpenRequest& request,
+                  kernel::CreateReply reply) {
+  const Actor actor = ActorOf(caller.uid);
+  absl::StatusOr<Target> target = Resolve(actor, parent, name);
+  if (!target.ok()) return reply.Error(target.status());
+  if (target->lower != nullptr) {
+    return OpenExisting(actor, *target, request, std::move(reply));
+  }
+  const Intent intent = Intent::FromFlags(request.flags);
+  absl::StatusOr<policy::Decision> decision =
+      CheckCreate(actor, *target, intent);
+  if (!decision.ok()) {
+    CountDenied(decision.status());
+    return reply.Error(decision.status());
+  }
+  absl::StatusOr<kernel::Fd> fd;
+  {
+    absl::ReaderMutexLock shape(&context_.tree->shape_mutex());
+    absl::StatusOr<Pin> pin = target->parent->lower->Descriptor();
+    if (!pin.ok()) return reply.Error(pin.status());
+    fd = MakeFile(caller, actor, (*pin)->get(), name,
+                  {.mode = mode, .flags = request.flags});
+  }
+  if (!fd.ok() && !kernel::IsErrno(fd.status(), EEXIST)) {
+    return reply.Error(fd.status());
+  }
+  const bool made = fd.ok();
+  absl::Status status = Refresh(actor, *target);
+  if (status.ok() && target->lower == nullptr) status = NoEntry();
+  if (!status.ok()) return reply.Error(status);
+  if (!made) return OpenExisting(actor, *target, request, std::move(reply));
+
+  if (!posix()) {
+    target->lower->SetOwner(OwnerFor(actor));
+    target->facts = target->lower->Classify(*actor.snapshot);
+  }
+  InvalidateElsewhere(*target->parent->lower, parent, false);
+  const std::shared_ptr<Node> parent_node = target->parent;
+  ReplyCreated(actor, *target, *std::move(fd), request, *decision,
+               std::move(reply));
+  PostName(*parent_node->lower, parent, name);
+}
+
+void View::Tmpfile(const kernel::Caller& caller, kernel::NodeId parent,
+                   mode_t mode, const kernel::OpenRequest& request,
+                   kernel::CreateReply reply) {
+  const Actor actor = ActorOf(caller.uid);
+  Target target;
+  target.parent = nodes_.Find(parent);
+  if (target.parent == nullptr) return reply.Error(Stale());
+  if (!posix()) {
+    // Judged as a file without a name, so without a type, in that directory.
+    target.parent_facts = target.parent->Classify(*actor.snapshot);
+    target.location =
+        actor.snapshot->Child(target.parent_facts.location, "tmp");
+    target.name = "tmp";
+  }
+  absl::StatusOr<policy::Decision> decision =
+      CheckCreate(actor, target, Intent::FromFlags(request.flags));
+  if (!decision.ok()) {
+    CountDenied(decision.status());
+    return reply.Error(decision.status());
+  }
+  absl::StatusOr<Pin> pin = target.parent->lower->Descriptor();
+  if (!pin.ok()) return reply.Error(pin.status());
+  int flags = LowerFlags(request.flags) | O_TMPFILE;
+  // Whether it may be linked later is the kernel's to keep to.
+  flags |= request.flags & O_EXCL;
+  kernel::Fd fd;
+  if (posix()) {
+    const CallerIdentity identity(caller);
+    fd.Reset(openat((*pin)->get(), ".", flags, mode & 07777));
+  } else {
+    fd.Reset(openat((*pin)->get(), ".", flags, kMediaFileMode));
+  }
+  if (!fd.valid()) return reply.Error(kernel::ErrnoStatus(errno));
+  absl::StatusOr<kernel::Fd> path = kernel::Reopen(fd.get(), O_PATH);
+  if (!path.ok()) return reply.Error(path.status());
+  absl::StatusOr<LowerTree::Found> found =
+      context_.tree->Intern(*std::move(path));
+  if (!found.ok()) return reply.Error(found.status());
+  target.lower = found->node;
+  target.stat = found->stat;
+  if (!posix()) {
+    target.lower->SetPlace(target.parent->lower, target.name);
+    target.lower->SetOwner(OwnerFor(actor));
+    target.facts = target.lower->Classify(*actor.snapshot);
+  }
+  ReplyCreated(actor, target, std::move(fd), request, *decision,
+               std::move(reply));
+}
+
+}  // namespace fused

@@ -1,0 +1,157 @@
+// Listing directories.
+#include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string_view>
+#include <utility>
+
+#include "fused/errors.h"
+#include "fused/view.h"
+#include "kernel/lower.h"
+
+namespace fused {
+namespace {
+
+using policy::Operation;
+
+bool IsDot(std::string_view name) { return name == "." || name == ".."; }
+
+}  // namespace
+
+void View::OpenDirectory(const kernel::Caller& caller, kernel::NodeId node_id,
+                         kernel::OpenDirectoryReply reply) {
+  const std::shared_ptr<Node> node = nodes_.Find(node_id);
+  if (node == nullptr) return reply.Error(Stale());
+  if (!node->lower->is_directory()) return reply.Error(NotDirectory());
+  const Actor actor = ActorOf(caller.uid);
+  if (!posix()) {
+    const absl::Status status =
+        Check(actor, node->Classify(*actor.snapshot).object, Operation::kList);
+    if (!status.ok()) {
+      CountDenied(status);
+      return reply.Error(status);
+    }
+  }
+  absl::StatusOr<Pin> pin = node->lower->Descriptor();
+  if (!pin.ok()) return reply.Error(pin.status());
+  absl::StatusOr<kernel::Fd> fd =
+      kernel::Reopen((*pin)->get(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (!fd.ok()) return reply.Error(fd.status());
+  const kernel::HandleId id = directories_.NewId();
+  directories_.Insert(id, std::make_shared<DirectoryHandle>(id, node, actor.uid,
+                                                            *std::move(fd)));
+  if (!reply.Send(id, false)) directories_.Remove(id);
+}
+
+// A name's place in a listing. With `plus` it is looked up, and the lookup
+// counted in `entered`.
+View::Added View::AddName(const Actor& actor, const Facts& parent,
+                          const std::shared_ptr<Node>& directory,
+                          const DirectoryName& name,
+                          kernel::DirectoryReply& reply,
+                          std::vector<kernel::NodeId>& entered) {
+  const mode_t type = DTTOIF(name.type);
+  if (IsDot(name.name)) {
+    const bool fits =
+        reply.plus() ? reply.AddPlus(name.name, DotEntry(name.inode), name.next)
+                     : reply.Add(name.name, name.inode, S_IFDIR, name.next);
+    return fits ? Added::kYes : Added::kFull;
+  }
+  if (name.type != DT_UNKNOWN && !Shows(type)) return Added::kSkipped;
+  if (!posix() &&
+      !MaySee(actor, actor.snapshot->Child(parent.location, name.name),
+              name.name)) {
+    return Added::kSkipped;
+  }
+  // A plain READDIR of a name whose type is told, and which can't be hidden
+  // by what the file is, needs no look at the file.
+  if (!reply.plus() && name.type != DT_UNKNOWN && posix()) {
+    return reply.Add(name.name, name.inode, type, name.next) ? Added::kYes
+                                                             : Added::kFull;
+  }
+  absl::StatusOr<Target> target = ResolveAt(actor, directory, name.name);
+  // It went meanwhile, or may not be seen.
+  if (!target.ok() || target->lower == nullptr) return Added::kSkipped;
+  if (!reply.plus()) {
+    return reply.Add(name.name, name.inode, target->lower->type(), name.next)
+               ? Added::kYes
+               : Added::kFull;
+  }
+  kernel::Entry entry;
+  EnterNode(actor, *target, entry);
+  if (!reply.AddPlus(name.name, entry, name.next)) {
+    DropNode(entry.node, 1);
+    return Added::kFull;
+  }
+  entered.push_back(entry.node);
+  return Added::kYes;
+}
+
+kernel::Entry View::DotEntry(ino_t inode) {
+  // Without a node: the kernel takes no lookup for "." and "..".
+  kernel::Entry entry;
+  entry.attributes.stat.st_ino = inode;
+  entry.attributes.stat.st_mode = S_IFDIR;
+  return entry;
+}
+
+absl::Status View::FillDirectory(const Actor& actor, DirectoryHandle& directory,
+                                 off_t offset, kernel::DirectoryReply& reply,
+                                 std::vector<kernel::NodeId>& entered) {
+  Facts facts;
+  if (!posix()) facts = directory.node->Classify(*actor.snapshot);
+  absl::MutexLock lock(&directory.read_mutex);
+  absl::Status status = directory.reader.Seek(offset);
+  if (!status.ok()) return status;
+  while (true) {
+    absl::StatusOr<DirectoryName> name = directory.reader.Peek();
+    if (!name.ok()) return reply.empty() ? name.status() : absl::OkStatus();
+    if (name->name == nullptr) return absl::OkStatus();
+    if (AddName(actor, facts, directory.node, *name, reply, entered) ==
+        Added::kFull) {
+      return absl::OkStatus();
+    }
+    directory.reader.Pop();
+  }
+}
+
+void View::ReadDirectory(const kernel::Caller& caller, kernel::NodeId node,
+                         kernel::HandleId handle_id, off_t offset,
+                         kernel::DirectoryReply reply) {
+  const std::shared_ptr<DirectoryHandle> handle = directories_.Find(handle_id);
+  if (handle == nullptr) return reply.Error(BadHandle());
+  // On behalf of who opened it, whoever holds the descriptor now.
+  const Actor actor = ActorOf(handle->uid);
+  std::vector<kernel::NodeId> entered;
+  const absl::Status status =
+      FillDirectory(actor, *handle, offset, reply, entered);
+  if (!status.ok()) {
+    for (const kernel::NodeId id : entered) DropNode(id, 1);
+    return reply.Error(status);
+  }
+  if (!reply.Send()) {
+    for (const kernel::NodeId id : entered) DropNode(id, 1);
+  }
+}
+
+void View::ReleaseDirectory(kernel::NodeId node, kernel::HandleId handle,
+                            kernel::StatusReply reply) {
+  reply.Send(directories_.Remove(handle) == nullptr ? BadHandle()
+                                                    : absl::OkStatus());
+}
+
+void View::FsyncDirectory(const kernel::Caller& caller, kernel::NodeId node,
+                          kernel::HandleId handle_id, bool data_only,
+                          kernel::StatusReply reply) {
+  const std::shared_ptr<DirectoryHandle> handle = directories_.Find(handle_id);
+  if (handle == nullptr) return reply.Error(BadHandle());
+  const int fd = handle->descriptor;
+  if ((data_only ? fdatasync(fd) : fsync(fd)) != 0) {
+    return reply.Error(kernel::ErrnoStatus(errno));
+  }
+  reply.Ok();
+}
+
+}  // namespace fused

@@ -1,0 +1,121 @@
+// Asking the policy.
+#include <sys/stat.h>
+
+#include "fused/errors.h"
+#include "fused/view.h"
+
+namespace fused {
+
+namespace {
+
+// App ids are below it; the user is the rest.
+constexpr uint32_t kUserRange = 100000;
+
+// No app is ever given it.
+constexpr uid_t kNobody = 99999;
+
+}  // namespace
+
+using policy::Operation;
+
+View::Actor View::ActorOf(uid_t uid) const {
+  Actor actor;
+  actor.snapshot = context_.rules->snapshot();
+  // Whoever comes through an app view is the app, root too.
+  actor.uid = identity_.shared() ? uid : identity_.uid;
+  actor.subject = actor.snapshot->SubjectOf(actor.uid);
+  if (!identity_.shared() && !StillInstalled(*actor.snapshot)) {
+    // The uid may be another package's by now: nobody in particular.
+    actor.subject = {};
+    actor.subject.user = identity_.user;
+    actor.subject.row = actor.snapshot->SubjectOf(kNobody).row;
+  }
+  return actor;
+}
+
+bool View::StillInstalled(const policy::Snapshot& snapshot) const {
+  const uint64_t seen = installed_.load(std::memory_order_relaxed);
+  if (seen >> 1 == snapshot.epoch()) return (seen & 1) != 0;
+  const bool installed =
+      snapshot.AppIdOf(identity_.package) == identity_.uid % kUserRange;
+  installed_.store(snapshot.epoch() << 1 | (installed ? 1 : 0),
+                   std::memory_order_relaxed);
+  return installed;
+}
+
+policy::Decision View::Judge(const Actor& actor, const policy::Object& object,
+                             policy::OperationSet operations) const {
+  if (posix()) {
+    return {policy::Error::kNone, policy::IoMode::kPassthrough,
+            policy::kNoRule};
+  }
+  return actor.snapshot->Decide(actor.subject, object, operations);
+}
+
+absl::Status View::Check(const Actor& actor, const policy::Object& object,
+                         policy::OperationSet operations) const {
+  return StatusOf(Judge(actor, object, operations).error);
+}
+
+absl::Status View::CheckNew(const Actor& actor, const policy::Object& made,
+                            policy::OperationSet operations,
+                            std::string_view name) const {
+  if (posix()) return absl::OkStatus();
+  return StatusOf(
+      actor.snapshot->DecideName(actor.subject, made, operations, name).error);
+}
+
+bool View::MaySee(const Actor& actor, const policy::Location& location,
+                  std::string_view name) const {
+  if (posix()) return true;
+  const policy::Snapshot& snapshot = *actor.snapshot;
+  const auto allowed = [&](bool directory, policy::AppIndex owner) {
+    return snapshot
+        .Decide(actor.subject,
+                snapshot.ObjectAt(location, name, directory, owner),
+                Operation::kLookup)
+        .allowed();
+  };
+  return allowed(false, policy::kNoApp) || allowed(true, policy::kNoApp) ||
+         (actor.subject.app != policy::kNoApp &&
+          allowed(false, actor.subject.app));
+}
+
+policy::IoMode View::ServedAs(const Actor& actor, const policy::Object& object,
+                              const struct stat& stat) const {
+  if (posix()) {
+    // Nobody clears set-id bits on a passthrough write when the kernel has
+    // been told that the daemon does (HANDLE_KILLPRIV_V2), so the daemon must
+    // see every write to such a file; and a node has one mode for all handles.
+    return (stat.st_mode & (S_ISUID | S_ISGID)) != 0
+               ? policy::IoMode::kDaemon
+               : policy::IoMode::kPassthrough;
+  }
+  policy::IoMode strictest = policy::IoMode::kPassthrough;
+  for (const Operation operation : {Operation::kRead, Operation::kWrite}) {
+    const policy::Decision decision = Judge(actor, object, operation);
+    if (decision.allowed() && decision.io > strictest) strictest = decision.io;
+  }
+  return strictest;
+}
+
+bool View::Shows(mode_t type) const {
+  // In the media profile a symbolic link or a special file in the lower tree
+  // can only have been planted there: it does not exist.
+  return posix() || S_ISREG(type) || S_ISDIR(type);
+}
+
+std::optional<Owner> View::OwnerFor(const Actor& actor) const {
+  const std::string_view package = actor.snapshot->PackageOf(actor.subject.app);
+  if (package.empty()) return std::nullopt;
+  return Owner{std::string(package), actor.uid % kUserRange};
+}
+
+void View::CountDenied(const absl::Status& status) {
+  const int error = kernel::ErrnoOf(status);
+  if (error == EACCES || error == EPERM || error == ENOENT) {
+    counters_.denied.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+}  // namespace fused

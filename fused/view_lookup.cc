@@ -1,0 +1,128 @@
+// Names to nodes.
+#include <cstring>
+#include <utility>
+
+#include "fused/errors.h"
+#include "fused/view.h"
+
+namespace fused {
+
+using policy::Operation;
+
+absl::StatusOr<View::Target> View::Resolve(const Actor& actor,
+                                           kernel::NodeId parent,
+                                           const char* name) {
+  std::shared_ptr<Node> node = nodes_.Find(parent);
+  if (node == nullptr) return Stale();
+  return ResolveAt(actor, std::move(node), name);
+}
+
+absl::StatusOr<View::Target> View::ResolveAt(const Actor& actor,
+                                             std::shared_ptr<Node> parent,
+                                             const char* name) {
+  if (!parent->lower->is_directory()) return NotDirectory();
+  Target target;
+  target.parent = std::move(parent);
+  target.name = name;
+  if (!posix()) {
+    target.parent_facts = target.parent->Classify(*actor.snapshot);
+    target.location =
+        actor.snapshot->Child(target.parent_facts.location, target.name);
+    // A name that is denied is answered before the lower tree is asked: so an
+    // absent one can't be told from a forbidden one by what the daemon does.
+    if (!MaySee(actor, target.location, target.name)) return NoEntry();
+  }
+  absl::Status status = Refresh(actor, target);
+  if (!status.ok()) return status;
+  return target;
+}
+
+absl::Status View::Refresh(const Actor& actor, Target& target) {
+  target.lower = nullptr;
+  absl::StatusOr<LowerTree::Found> found =
+      context_.tree->Lookup(target.parent->lower, target.name.c_str());
+  if (!found.ok()) {
+    // Nothing there; for the media profile neither is what it does not show,
+    // nor what was mounted below or leads elsewhere (EXDEV, ELOOP).
+    if (kernel::IsErrno(found.status(), ENOENT)) return absl::OkStatus();
+    return found.status();
+  }
+  if (!Shows(found->node->type())) return absl::OkStatus();
+  if (!posix()) {
+    if (found->node->is_directory() || found->stat.st_nlink == 1) {
+      target.facts = found->node->Classify(*actor.snapshot);
+    } else {
+      target.facts = found->node->ClassifyAt(
+          *actor.snapshot, {target.parent->lower, target.name});
+    }
+    if (!Check(actor, target.facts.object, Operation::kLookup).ok()) {
+      return NoEntry();
+    }
+  }
+  target.lower = std::move(found->node);
+  target.stat = found->stat;
+  return absl::OkStatus();
+}
+
+std::shared_ptr<Node> View::EnterNode(const Actor& actor, const Target& target,
+                                      kernel::Entry& entry) {
+  const LowerNode& lower = *target.lower;
+  NodeKey key{.lower = &lower};
+  std::optional<Place> place;
+  bool cache_name = true;
+  if (lower.is_regular()) {
+    key.io = ServedAs(actor, target.facts.object, target.stat);
+    if (!posix() && target.stat.st_nlink > 1) {
+      // One node for each class that its names lie in. Its place is this
+      // name's, so the name is looked up each time.
+      key.path_class = 1u + target.facts.object.path_class;
+      place = Place{target.parent->lower, target.name};
+      cache_name = false;
+    }
+  }
+  if (!posix() && identity_.shared()) {
+    // What differs by caller is not cached where all share a cache.
+    const policy::Snapshot& snapshot = *actor.snapshot;
+    cache_name = cache_name && snapshot.UniformLookup(target.location) &&
+                 (!lower.is_regular() || snapshot.UniformIo(target.location));
+  }
+  std::shared_ptr<Node> node =
+      nodes_.Enter(target.lower, key, std::move(place));
+  entry.node = node->id();
+  entry.cache_name = cache_name;
+  entry.attributes =
+      AttributesOf(actor, lower, node->writers.load(std::memory_order_acquire),
+                   target.stat, target.facts);
+  return node;
+}
+
+void View::ReplyEntry(const Actor& actor, const Target& target,
+                      kernel::EntryReply reply) {
+  kernel::Entry entry;
+  EnterNode(actor, target, entry);
+  if (!reply.Send(entry)) DropNode(entry.node, 1);
+}
+
+void View::DropNode(kernel::NodeId node, uint64_t lookups) {
+  if (!nodes_.Forget(node, lookups)) return;
+  if (const std::shared_ptr<kernel::Session> session = this->session()) {
+    session->backing().Doom(node);
+  }
+}
+
+void View::Lookup(const kernel::Caller& caller, kernel::NodeId parent,
+                  const char* name, kernel::EntryReply reply) {
+  const Actor actor = ActorOf(caller.uid);
+  absl::StatusOr<Target> target = Resolve(actor, parent, name);
+  if (!target.ok()) return reply.Error(target.status());
+  if (target->lower == nullptr) return reply.Error(NoEntry());
+  ReplyEntry(actor, *target, std::move(reply));
+}
+
+void View::Forget(absl::Span<const kernel::Forget> forgets) {
+  for (const kernel::Forget& forget : forgets) {
+    DropNode(forget.node, forget.lookups);
+  }
+}
+
+}  // namespace fused

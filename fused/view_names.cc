@@ -1,0 +1,194 @@
+// Making and removing names.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <optional>
+#include <utility>
+
+#include "fused/errors.h"
+#include "fused/identity.h"
+#include "fused/profile.h"
+#include "fused/view.h"
+
+namespace fused {
+
+using policy::Operation;
+
+void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
+                    const char* name, mode_t type, Operation operation,
+                    const std::function<absl::Status(int parent)>& make,
+                    kernel::EntryReply reply) {
+  const Actor actor = ActorOf(caller.uid);
+  absl::StatusOr<Target> target = Resolve(actor, parent, name);
+  if (!target.ok()) return reply.Error(target.status());
+  absl::Status status;
+  if (!posix()) {
+    const policy::Object made = actor.snapshot->ObjectAt(
+        target->location, name, S_ISDIR(type),
+        S_ISREG(type) ? actor.subject.app : policy::kNoApp);
+    status = CheckNew(actor, made, operation, name);
+  }
+  if (status.ok() && target->lower != nullptr) status = Exists();
+  // Nothing but files and directories is made in the media profile, whatever
+  // its rules allow.
+  if (status.ok() && !Shows(type)) status = NotPermitted();
+  if (!status.ok()) {
+    CountDenied(status);
+    return reply.Error(status);
+  }
+  {
+    absl::ReaderMutexLock shape(&context_.tree->shape_mutex());
+    absl::StatusOr<Pin> pin = target->parent->lower->Descriptor();
+    if (!pin.ok()) return reply.Error(pin.status());
+    if (posix()) {
+      const CallerIdentity identity(caller);
+      status = make((*pin)->get());
+    } else {
+      status = make((*pin)->get());
+    }
+  }
+  if (status.ok()) status = Refresh(actor, *target);
+  if (status.ok() && target->lower == nullptr) status = NoEntry();
+  if (!status.ok()) return reply.Error(status);
+  if (S_ISREG(type) && !posix()) {
+    target->lower->SetOwner(OwnerFor(actor));
+    target->facts = target->lower->Classify(*actor.snapshot);
+  }
+  InvalidateElsewhere(*target->parent->lower, parent, false);
+  ReplyEntry(actor, *target, std::move(reply));
+  PostName(*target->parent->lower, parent, name);
+}
+
+void View::Mkdir(const kernel::Caller& caller, kernel::NodeId parent,
+                 const char* name, mode_t mode, kernel::EntryReply reply) {
+  const auto make = [&](int directory) -> absl::Status {
+    const mode_t lower_mode = posix() ? mode : kMediaDirectoryMode;
+    if (mkdirat(directory, name, lower_mode) != 0) {
+      return kernel::ErrnoStatus(errno);
+    }
+    return absl::OkStatus();
+  };
+  MakeName(caller, parent, name, S_IFDIR, Operation::kMkdir, make,
+           std::move(reply));
+}
+
+void View::Mknod(const kernel::Caller& caller, kernel::NodeId parent,
+                 const char* name, mode_t mode, dev_t device,
+                 kernel::EntryReply reply) {
+  mode_t type = mode & S_IFMT;
+  if (type == 0) type = S_IFREG;
+  const auto make = [&](int directory) -> absl::Status {
+    if (!posix()) {
+      const Actor actor = ActorOf(caller.uid);
+      const NewFile file{.mode = kMediaFileMode,
+                         .flags = O_WRONLY | O_CREAT | O_EXCL};
+      return MakeFile(caller, actor, directory, name, file).status();
+    }
+    if (mknodat(directory, name, mode, device) != 0) {
+      return kernel::ErrnoStatus(errno);
+    }
+    return absl::OkStatus();
+  };
+  MakeName(caller, parent, name, type,
+           type == S_IFREG ? Operation::kCreate : Operation::kMknod, make,
+           std::move(reply));
+}
+
+void View::Symlink(const kernel::Caller& caller, const char* target,
+                   kernel::NodeId parent, const char* name,
+                   kernel::EntryReply reply) {
+  const auto make = [&](int directory) -> absl::Status {
+    if (symlinkat(target, directory, name) != 0) {
+      return kernel::ErrnoStatus(errno);
+    }
+    return absl::OkStatus();
+  };
+  MakeName(caller, parent, name, S_IFLNK, Operation::kSymlink, make,
+           std::move(reply));
+}
+
+void View::Link(const kernel::Caller& caller, kernel::NodeId node_id,
+                kernel::NodeId new_parent, const char* new_name,
+                kernel::EntryReply reply) {
+  const std::shared_ptr<Node> node = nodes_.Find(node_id);
+  if (node == nullptr) return reply.Error(Stale());
+  if (!posix()) {
+    // The same for what is there and what is not.
+    const Actor actor = ActorOf(caller.uid);
+    absl::StatusOr<Target> target = Resolve(actor, new_parent, new_name);
+    absl::Status status = target.ok() ? NotPermitted() : target.status();
+    if (status.ok()) {
+      status = Check(actor, node->Classify(*actor.snapshot).object,
+                     Operation::kLookup);
+    }
+    CountDenied(status);
+    return reply.Error(status);
+  }
+  absl::StatusOr<Pin> pin = node->lower->Descriptor();
+  if (!pin.ok()) return reply.Error(pin.status());
+  const auto make = [&](int directory) -> absl::Status {
+    if (linkat((*pin)->get(), "", directory, new_name, AT_EMPTY_PATH) != 0) {
+      return kernel::ErrnoStatus(errno);
+    }
+    return absl::OkStatus();
+  };
+  MakeName(caller, new_parent, new_name, node->lower->type(), Operation::kLink,
+           make, std::move(reply));
+  InvalidateElsewhere(*node->lower, node_id, false);
+}
+
+void View::RemoveName(const kernel::Caller& caller, kernel::NodeId parent,
+                      const char* name, bool directory,
+                      kernel::StatusReply reply) {
+  const Actor actor = ActorOf(caller.uid);
+  absl::StatusOr<Target> target = Resolve(actor, parent, name);
+  if (!target.ok()) return reply.Error(target.status());
+  absl::Status status;
+  {
+    // What is judged is what is removed.
+    absl::MutexLock names(&target->parent->lower->names_mutex());
+    status = Refresh(actor, *target);
+    if (status.ok() && target->lower == nullptr) status = NoEntry();
+    if (status.ok()) {
+      status = Check(actor, target->facts.object,
+                     directory ? Operation::kRmdir : Operation::kUnlink);
+    }
+    if (status.ok() && directory && !target->lower->is_directory()) {
+      status = NotDirectory();
+    }
+    if (status.ok() && !directory && target->lower->is_directory()) {
+      status = IsDirectory();
+    }
+    if (status.ok()) {
+      absl::StatusOr<Pin> pin = target->parent->lower->Descriptor();
+      if (!pin.ok()) {
+        status = pin.status();
+      } else if (unlinkat((*pin)->get(), name, directory ? AT_REMOVEDIR : 0) !=
+                 0) {
+        status = kernel::ErrnoStatus(errno);
+      }
+    }
+  }
+  if (!status.ok()) {
+    CountDenied(status);
+    return reply.Error(status);
+  }
+  AfterRemoved(target->lower);
+  InvalidateElsewhere(*target->parent->lower, parent, false);
+  reply.Ok();
+  PostName(*target->parent->lower, parent, name);
+}
+
+void View::Unlink(const kernel::Caller& caller, kernel::NodeId parent,
+                  const char* name, kernel::StatusReply reply) {
+  RemoveName(caller, parent, name, false, std::move(reply));
+}
+
+void View::Rmdir(const kernel::Caller& caller, kernel::NodeId parent,
+                 const char* name, kernel::StatusReply reply) {
+  RemoveName(caller, parent, name, true, std::move(reply));
+}
+
+}  // namespace fused

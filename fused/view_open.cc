@@ -1,0 +1,210 @@
+// Opening and closing regular files: how each open is served.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "fused/errors.h"
+#include "fused/profile.h"
+#include "fused/view.h"
+#include "kernel/lower.h"
+
+namespace fused {
+
+// Chooses the mode of a new handle and enters it. All handles of a node are of
+// one mode while any is open: the kernel answers EIO to a mix.
+absl::Status View::EnterMode(const std::shared_ptr<Node>& node, Handle& handle,
+                             bool& passthrough) {
+  // Held over the registration of this very node: two opens at once must not
+  // come to different modes.
+  absl::MutexLock lock(&node->open_mutex);
+  passthrough = false;
+  const bool wanted = node->key.io == policy::IoMode::kPassthrough &&
+                      passthrough_.load(std::memory_order_acquire);
+  if (wanted && node->mode != NodeMode::kDaemon) {
+    const std::shared_ptr<kernel::Session> session = this->session();
+    if (session == nullptr) return Stale();
+    kernel::BackingRef backing = session->backing().AcquireWarm(node->id());
+    if (!backing.valid()) {
+      absl::StatusOr<Pin> pin = node->lower->Descriptor();
+      if (!pin.ok()) return pin.status();
+      absl::StatusOr<kernel::BackingRef> fresh =
+          session->backing().Acquire(node->id(), (*pin)->get());
+      if (fresh.ok()) {
+        backing = *std::move(fresh);
+      } else if (node->mode == NodeMode::kIdle) {
+        context_.fallback(kernel::Describe(fresh.status()));
+      } else {
+        // Its other handles hold the id, so this can't fail; a daemon-served
+        // handle beside them would be refused by the kernel.
+        return fresh.status();
+      }
+    }
+    if (backing.valid()) {
+      handle.backing = std::move(backing);
+      passthrough = true;
+    }
+  }
+  node->mode = passthrough ? NodeMode::kPassthrough : NodeMode::kDaemon;
+  ++node->handles;
+  return absl::OkStatus();
+}
+
+void View::LeaveMode(Handle& handle) {
+  // Given back before the node can become idle, or another open could find the
+  // mode free and the id still taken.
+  absl::MutexLock lock(&handle.node->open_mutex);
+  handle.backing.Reset();
+  if (--handle.node->handles == 0) handle.node->mode = NodeMode::kIdle;
+}
+
+absl::StatusOr<View::NewHandle> View::OpenNode(
+    const Actor& actor, const std::shared_ptr<Node>& node, const Intent& intent,
+    int flags, const policy::Decision& decision, kernel::Fd descriptor) {
+  HandleRecord record;
+  record.id = files_.NewId();
+  record.node = node->id();
+  record.uid = actor.uid;
+  record.flags = flags;
+  record.intent = intent;
+  record.io = decision.io;
+  record.epoch = actor.snapshot->epoch();
+  record.rule = decision.rule;
+  auto handle = std::make_shared<Handle>(record, node);
+  if (descriptor.valid()) handle->SetDescriptor(std::move(descriptor));
+
+  if (intent.write) {
+    node->lower->AddWriter();
+    node->writers.fetch_add(1, std::memory_order_acq_rel);
+    // From now on nobody else may keep attributes.
+    InvalidateElsewhere(*node->lower, node->id(), false);
+  }
+  bool passthrough = false;
+  absl::Status status = EnterMode(node, *handle, passthrough);
+  if (status.ok() && !passthrough) {
+    status = handle->Descriptor().status();
+    if (!status.ok()) LeaveMode(*handle);
+  }
+  if (!status.ok()) {
+    if (intent.write) {
+      node->writers.fetch_sub(1, std::memory_order_acq_rel);
+      node->lower->RemoveWriter();
+    }
+    return status;
+  }
+  files_.Insert(record.id, handle);
+  const kernel::OpenFlags reply =
+      passthrough ? kernel::OpenFlags::Passthrough(record.id, handle->backing,
+                                                   intent.access())
+                  : kernel::OpenFlags::Daemon(record.id, intent.access());
+  (passthrough ? counters_.passthrough : counters_.daemon)
+      .fetch_add(1, std::memory_order_relaxed);
+  return NewHandle{std::move(handle), reply};
+}
+
+absl::Status View::TruncateForOpen(const std::shared_ptr<Node>& node,
+                                   bool kill_suidgid) {
+  absl::StatusOr<Pin> pin = node->lower->Descriptor();
+  if (!pin.ok()) return pin.status();
+  if (truncate(kernel::ProcPath((*pin)->get()).text, 0) != 0) {
+    return kernel::ErrnoStatus(errno);
+  }
+  if (kill_suidgid && posix()) {
+    absl::Status status = ClearSetId((*pin)->get());
+    if (!status.ok()) return status;
+  }
+  InvalidateElsewhere(*node->lower, node->id(), true);
+  return absl::OkStatus();
+}
+
+void View::Open(const kernel::Caller& caller, kernel::NodeId node_id,
+                const kernel::OpenRequest& request, kernel::OpenReply reply) {
+  const std::shared_ptr<Node> node = nodes_.Find(node_id);
+  if (node == nullptr) return reply.Error(Stale());
+  if (!node->lower->is_regular()) return reply.Error(Invalid());
+  const Actor actor = ActorOf(caller.uid);
+  const Intent intent = Intent::FromFlags(request.flags);
+  Facts facts;
+  if (!posix()) facts = node->Classify(*actor.snapshot);
+  policy::Decision decision = Judge(actor, facts.object, intent.operations());
+  if (decision.allowed() && decision.io == policy::IoMode::kRedacted) {
+    // There is no redacted view yet, and no byte is shown without it.
+    decision.error = policy::Error::kAccess;
+  }
+  if (!decision.allowed()) {
+    counters_.denied.fetch_add(1, std::memory_order_relaxed);
+    return reply.Error(StatusOf(decision.error));
+  }
+  struct stat stat = {};
+  if (posix()) {
+    absl::StatusOr<struct stat> now = node->lower->Stat();
+    if (!now.ok()) return reply.Error(now.status());
+    stat = *now;
+  }
+  if (ServedAs(actor, facts.object, stat) != node->key.io) {
+    // The rules, or set-id bits, changed how it is served: that is another
+    // node, which the kernel finds by looking the name up again.
+    return reply.Error(Stale());
+  }
+  absl::StatusOr<NewHandle> opened =
+      OpenNode(actor, node, intent, request.flags, decision, kernel::Fd());
+  if (!opened.ok()) return reply.Error(opened.status());
+  if (intent.truncate) {
+    const absl::Status status = TruncateForOpen(node, request.kill_suidgid);
+    if (!status.ok()) {
+      files_.Remove(opened->handle->record.id);
+      CloseHandle(opened->handle, std::nullopt);
+      return reply.Error(status);
+    }
+  }
+  if (!reply.Send(*opened->flags)) {
+    files_.Remove(opened->handle->record.id);
+    CloseHandle(opened->handle, std::nullopt);
+  }
+}
+
+void View::CloseHandle(const std::shared_ptr<Handle>& handle,
+                       std::optional<uint64_t> flock_owner) {
+  LowerNode& lower = *handle->node->lower;
+  if (LockTable* const locks = lower.locks_or_null()) {
+    // A handle without a FLUSH at its close lets go of its locks here.
+    for (const uint64_t owner : handle->lock_owners()) {
+      locks->ReleasePosix({peer_->id(), owner});
+    }
+    if (flock_owner.has_value()) {
+      locks->ReleaseFlock({peer_->id(), *flock_owner});
+    }
+  }
+  LeaveMode(*handle);
+  if (handle->record.intent.write) {
+    handle->node->writers.fetch_sub(1, std::memory_order_acq_rel);
+    lower.RemoveWriter();
+    // Stores through a mapping change times that no request told of, here and
+    // in the other views.
+    InvalidateEverywhere(lower, false);
+  }
+}
+
+void View::Release(kernel::NodeId node, kernel::HandleId handle_id,
+                   std::optional<uint64_t> flock_owner,
+                   kernel::StatusReply reply) {
+  const std::shared_ptr<Handle> handle = files_.Remove(handle_id);
+  if (handle == nullptr) return reply.Error(BadHandle());
+  CloseHandle(handle, flock_owner);
+  reply.Ok();
+}
+
+void View::Flush(const kernel::Caller& caller, kernel::NodeId node,
+                 kernel::HandleId handle_id, uint64_t lock_owner,
+                 kernel::StatusReply reply) {
+  const std::shared_ptr<Handle> handle = files_.Find(handle_id);
+  if (handle == nullptr) return reply.Error(BadHandle());
+  if (LockTable* const locks = handle->node->lower->locks_or_null()) {
+    locks->ReleasePosix({peer_->id(), lock_owner});
+  }
+  reply.Ok();
+}
+
+}  // namespace fused

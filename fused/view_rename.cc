@@ -1,0 +1,200 @@
+// RENAME, with all of renameat2(2)'s flags but WHITEOUT.
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "fused/errors.h"
+#include "fused/view.h"
+#include "kernel/lower.h"
+
+namespace fused {
+namespace {
+
+using policy::Operation;
+
+// What an app may nest what it renames in.
+constexpr int kDeepestMove = 512;
+
+// Locks the shape of the tree and the names of both parents, always in that
+// order and the parents by address.
+class ABSL_SCOPED_LOCKABLE RenameLock {
+ public:
+  RenameLock(LowerTree& tree, LowerNode& from, LowerNode& to,
+             bool whole) ABSL_NO_THREAD_SAFETY_ANALYSIS
+      : shape_(tree.shape_mutex()),
+        first_(&from < &to ? from : to),
+        second_(&from < &to ? to : from),
+        whole_(whole) {
+    whole_ ? shape_.WriterLock() : shape_.ReaderLock();
+    first_.names_mutex().Lock();
+    if (&first_ != &second_) second_.names_mutex().Lock();
+  }
+  RenameLock(const RenameLock&) = delete;
+  RenameLock& operator=(const RenameLock&) = delete;
+  ~RenameLock() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    if (&first_ != &second_) second_.names_mutex().Unlock();
+    first_.names_mutex().Unlock();
+    whole_ ? shape_.WriterUnlock() : shape_.ReaderUnlock();
+  }
+
+ private:
+  absl::Mutex& shape_;
+  LowerNode& first_;
+  LowerNode& second_;
+  const bool whole_;
+};
+
+}  // namespace
+
+absl::Status View::CheckMoveBelow(const Actor& actor,
+                                  const std::shared_ptr<LowerNode>& directory,
+                                  const policy::Location& to, int depth) const {
+  if (depth > kDeepestMove) return AccessDenied();
+  absl::StatusOr<Pin> pin = directory->Descriptor();
+  if (!pin.ok()) return pin.status();
+  absl::StatusOr<kernel::Fd> fd =
+      kernel::Reopen((*pin)->get(), O_RDONLY | O_DIRECTORY);
+  if (!fd.ok()) return fd.status();
+  DirectoryReader reader(*std::move(fd));
+  while (true) {
+    absl::StatusOr<DirectoryName> next = reader.Peek();
+    if (!next.ok()) return next.status();
+    if (next->name == nullptr) return absl::OkStatus();
+    const std::string name = next->name;
+    reader.Pop();
+    if (name == "." || name == "..") continue;
+    absl::StatusOr<LowerTree::Found> child =
+        context_.tree->Lookup(directory, name.c_str());
+    if (!child.ok()) return AccessDenied();
+    if (!Shows(child->node->type())) continue;
+    const Facts facts = child->node->Classify(*actor.snapshot);
+    const policy::Location at = actor.snapshot->Child(to, name);
+    const bool is_directory = child->node->is_directory();
+    const policy::Object moved = actor.snapshot->ObjectAt(
+        at, name, is_directory, facts.object.file_owner);
+    const Operation made =
+        is_directory ? Operation::kMkdir : Operation::kCreate;
+    // What can't be moved is not told from what can't be seen.
+    if (!Check(actor, facts.object, Operation::kRenameFrom).ok() ||
+        !CheckNew(actor, moved,
+                  policy::OperationSet(Operation::kRenameTo) | made, name)
+             .ok()) {
+      return AccessDenied();
+    }
+    if (!is_directory) continue;
+    absl::Status below = CheckMoveBelow(actor, child->node, at, depth + 1);
+    if (!below.ok()) return below;
+  }
+}
+
+absl::Status View::CheckMove(const Actor& actor, const Target& from,
+                             const Target& to) const {
+  absl::Status status = Check(actor, from.facts.object, Operation::kRenameFrom);
+  if (!status.ok()) return status;
+  const bool is_directory = from.lower->is_directory();
+  const policy::Object moved = actor.snapshot->ObjectAt(
+      to.location, to.name, is_directory, from.facts.object.file_owner);
+  const Operation made = is_directory ? Operation::kMkdir : Operation::kCreate;
+  status = CheckNew(actor, moved,
+                    policy::OperationSet(Operation::kRenameTo) | made, to.name);
+  if (!status.ok() || !is_directory) return status;
+  return CheckMoveBelow(actor, from.lower, to.location, 0);
+}
+
+absl::Status View::CheckRename(const Actor& actor, const Target& from,
+                               const Target& to, uint32_t flags) const {
+  const bool exchange = (flags & RENAME_EXCHANGE) != 0;
+  if (from.lower == nullptr || (exchange && to.lower == nullptr)) {
+    return NoEntry();
+  }
+  if (posix()) return absl::OkStatus();
+  absl::Status status = CheckMove(actor, from, to);
+  if (!status.ok() || to.lower == nullptr || from.lower == to.lower) {
+    return status;
+  }
+  if (exchange) return CheckMove(actor, to, from);
+  if ((flags & RENAME_NOREPLACE) != 0) return Exists();
+  return Check(
+      actor, to.facts.object,
+      to.lower->is_directory() ? Operation::kRmdir : Operation::kUnlink);
+}
+
+absl::Status View::RenameLocked(const Actor& actor, Target& from, Target& to,
+                                uint32_t flags) {
+  // What is judged is what is moved.
+  absl::Status status = Refresh(actor, from);
+  if (!status.ok()) return status;
+  status = Refresh(actor, to);
+  if (!status.ok()) return status;
+  status = CheckRename(actor, from, to, flags);
+  if (!status.ok()) return status;
+
+  absl::StatusOr<Pin> old_parent = from.parent->lower->Descriptor();
+  if (!old_parent.ok()) return old_parent.status();
+  absl::StatusOr<Pin> new_parent = to.parent->lower->Descriptor();
+  if (!new_parent.ok()) return new_parent.status();
+  if (renameat2((*old_parent)->get(), from.name.c_str(), (*new_parent)->get(),
+                to.name.c_str(), flags) != 0) {
+    return kernel::ErrnoStatus(errno);
+  }
+  // Two names of one file: nothing moved.
+  if (from.lower == to.lower) return absl::OkStatus();
+  from.lower->SetPlace(to.parent->lower, to.name);
+  bool directory = from.lower->is_directory();
+  if ((flags & RENAME_EXCHANGE) != 0) {
+    to.lower->SetPlace(from.parent->lower, from.name);
+    directory = directory || to.lower->is_directory();
+  }
+  if (directory) context_.tree->BumpGeneration();
+  return absl::OkStatus();
+}
+
+void View::Rename(const kernel::Caller& caller, kernel::NodeId parent,
+                  const char* name, kernel::NodeId new_parent,
+                  const char* new_name, uint32_t flags,
+                  kernel::StatusReply reply) {
+  if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0) {
+    return reply.Error(Invalid());
+  }
+  const Actor actor = ActorOf(caller.uid);
+  absl::StatusOr<Target> from = Resolve(actor, parent, name);
+  if (!from.ok()) return reply.Error(from.status());
+  absl::StatusOr<Target> to = Resolve(actor, new_parent, new_name);
+  if (!to.ok()) return reply.Error(to.status());
+
+  // A directory takes what is below it along: nothing may be made there
+  // between the check and the move.
+  const auto is_directory = [](const Target& target) {
+    return target.lower != nullptr && target.lower->is_directory();
+  };
+  const bool whole = !posix() && (is_directory(*from) || is_directory(*to));
+  absl::Status status;
+  {
+    const RenameLock lock(*context_.tree, *from->parent->lower,
+                          *to->parent->lower, whole);
+    status = RenameLocked(actor, *from, *to, flags);
+  }
+  if (!status.ok()) {
+    CountDenied(status);
+    return reply.Error(status);
+  }
+
+  const bool replaced = to->lower != nullptr && from->lower != to->lower &&
+                        (flags & RENAME_EXCHANGE) == 0;
+  if (replaced) AfterRemoved(to->lower);
+  InvalidateElsewhere(*from->lower, 0, false);
+  InvalidateElsewhere(*from->parent->lower, parent, false);
+  InvalidateElsewhere(*to->parent->lower, new_parent, false);
+  reply.Ok();
+  PostName(*from->parent->lower, parent, name);
+  PostName(*to->parent->lower, new_parent, new_name);
+}
+
+}  // namespace fused

@@ -1,0 +1,285 @@
+#include "fused/volume.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "absl/log/log.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "kernel/mount.h"
+#include "kernel/status.h"
+
+namespace fused {
+namespace {
+
+// INIT is queued when a superblock is made, and answered by an idle loop.
+constexpr absl::Duration kInitTimeout = absl::Seconds(20);
+
+absl::Status MakeDirectory(const std::string& path, mode_t mode, uid_t owner) {
+  if (mkdir(path.c_str(), mode) != 0 && errno != EEXIST) {
+    return kernel::ErrnoStatus(errno, path);
+  }
+  // By descriptor: what is there must be a directory and no link.
+  const kernel::Fd fd(
+      open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd.valid()) return kernel::ErrnoStatus(errno, path);
+  if (fchmod(fd.get(), mode) != 0 || fchown(fd.get(), owner, owner) != 0) {
+    return kernel::ErrnoStatus(errno, path);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Volume::Mounted::~Mounted() {
+  view.Close();
+  session = nullptr;
+}
+
+absl::StatusOr<std::unique_ptr<Volume>> Volume::Create(
+    const VolumeSettings& settings, const Shared& shared) {
+  const std::string& lower = settings.config.lower();
+  if (absl::StrContains(lower, "{user}")) {
+    return absl::UnimplementedError(absl::StrCat(
+        lower, ": a tree for each user is not supported in this version"));
+  }
+  absl::Status status = kernel::RemoveStaleMounts(settings.config.mountpoint(),
+                                                  settings.mount.subtype);
+  if (!status.ok()) {
+    return absl::Status(status.code(), kernel::Describe(status));
+  }
+  status = kernel::CheckNoRecursion(lower, settings.config.mountpoint());
+  if (!status.ok()) return absl::InvalidArgumentError(kernel::Describe(status));
+  absl::StatusOr<kernel::Fd> root = kernel::CloneTree(lower);
+  if (!root.ok()) return root.status();
+  LowerTree::Options options;
+  options.descriptor_budget = shared.descriptor_budget;
+  absl::StatusOr<std::unique_ptr<LowerTree>> tree =
+      LowerTree::Create(*std::move(root), options);
+  if (!tree.ok()) return tree.status();
+  auto volume =
+      std::unique_ptr<Volume>(new Volume(settings, shared, *std::move(tree)));
+  volume->FindWarnings();
+  return volume;
+}
+
+Volume::Volume(const VolumeSettings& settings, const Shared& shared,
+               std::unique_ptr<LowerTree> tree)
+    : settings_(settings), shared_(shared), tree_(std::move(tree)) {}
+
+Volume::~Volume() = default;
+
+void Volume::FindWarnings() {
+  if (!tree_->has_handles()) {
+    warnings_.push_back(
+        "the lower file system has no file handles: every known file keeps a "
+        "descriptor open");
+  }
+  if (settings_.posix()) return;
+  if (!tree_->has_xattrs()) {
+    warnings_.push_back(
+        "the lower file system has no trusted extended attributes: who made a "
+        "file is forgotten when the daemon ends");
+  }
+  absl::StatusOr<struct stat> stat = tree_->root()->Stat();
+  if (stat.ok() && (stat->st_mode & S_IXOTH) != 0) {
+    warnings_.push_back(
+        absl::StrCat("others may search ", lower(),
+                     ": they can go round the mount (chmod 0700 closes it)"));
+  }
+}
+
+std::shared_ptr<Volume::Mounted> Volume::NewMounted(ViewIdentity identity) {
+  VolumeContext context;
+  context.tree = tree_.get();
+  context.rules = shared_.rules;
+  context.invalidations = shared_.invalidations;
+  context.fallback = [this](std::string_view reason) { NoteFallback(reason); };
+  context.passthrough = settings_.config.passthrough() != config::v1::OFF;
+  context.posix = settings_.posix();
+  return std::make_shared<Mounted>(context, std::move(identity));
+}
+
+absl::StatusOr<kernel::Fd> Volume::Serve(
+    const std::shared_ptr<Mounted>& mounted) {
+  kernel::FuseMountOptions mount;
+  mount.source =
+      settings_.mount.source.empty() ? lower() : settings_.mount.source;
+  mount.subtype = settings_.mount.subtype;
+  mount.read_only = settings_.mount.read_only;
+  mount.nosuid = settings_.mount.nosuid;
+  mount.nodev = settings_.mount.nodev;
+  mount.noexec = settings_.mount.noexec;
+  mount.noatime = settings_.mount.noatime;
+  mount.default_permissions = settings_.posix();
+  absl::StatusOr<kernel::FuseMount> fuse = kernel::CreateFuseMount(mount);
+  if (!fuse.ok()) return fuse.status();
+
+  kernel::Session::Options options;
+  options.passthrough = settings_.config.passthrough() != config::v1::OFF;
+  options.max_stack_depth = std::max(1u, settings_.config.max_stack_depth());
+  options.posix = settings_.posix();
+  options.backing.warm = shared_.warm_backing_ids;
+  absl::StatusOr<std::unique_ptr<kernel::Session>> session =
+      kernel::Session::Create(options, &mounted->view, std::move(fuse->device));
+  if (!session.ok()) return session.status();
+  mounted->session = *std::move(session);
+  // One life for both: whoever holds the session holds the view.
+  const std::shared_ptr<kernel::Session> alias(mounted, mounted->session.get());
+  mounted->view.SetSession(alias);
+  {
+    absl::MutexLock lock(&mutex_);
+    views_.push_back(mounted);
+  }
+  absl::Status status =
+      shared_.loop->Add(alias, [this, weak = std::weak_ptr<Mounted>(mounted)] {
+        if (const std::shared_ptr<Mounted> ended = weak.lock()) Ended(ended);
+      });
+  if (status.ok() && !mounted->view.WaitInitialized(kInitTimeout)) {
+    status = absl::DeadlineExceededError("the kernel has not sent INIT");
+  }
+  if (!status.ok()) {
+    Ended(mounted);
+    return status;
+  }
+  return std::move(fuse->mount);
+}
+
+absl::Status Volume::Mount() {
+  const std::shared_ptr<Mounted> mounted = NewMounted({});
+  absl::StatusOr<kernel::Fd> mount = Serve(mounted);
+  if (!mount.ok()) return mount.status();
+  absl::Status status = kernel::AttachMount(*mount, mountpoint());
+  if (!status.ok()) return status;
+  absl::MutexLock lock(&mutex_);
+  mounted->path = mountpoint();
+  passthrough_reason_ = mounted->view.passthrough_reason();
+  return absl::OkStatus();
+}
+
+std::string Volume::AppViewPath(std::string_view package, uint32_t user) const {
+  return absl::StrCat(shared_.views_dir, "/", user, "/", package, "/storage");
+}
+
+absl::Status Volume::MountAppView(const ViewIdentity& identity,
+                                  const std::string& path) {
+  const std::string user_dir =
+      absl::StrCat(shared_.views_dir, "/", identity.user);
+  const std::string package_dir = absl::StrCat(user_dir, "/", identity.package);
+  // Nobody but the app comes through the package's directory, so the mount
+  // needs no permission check of the kernel's.
+  absl::Status status = MakeDirectory(user_dir, 0711, 0);
+  if (status.ok()) status = MakeDirectory(package_dir, 0700, identity.uid);
+  if (status.ok()) {
+    status = kernel::RemoveStaleMounts(path, settings_.mount.subtype);
+  }
+  if (status.ok()) status = MakeDirectory(path, 0700, identity.uid);
+  if (!status.ok()) return status;
+
+  const std::shared_ptr<Mounted> mounted = NewMounted(identity);
+  absl::StatusOr<kernel::Fd> mount = Serve(mounted);
+  if (!mount.ok()) return mount.status();
+  status = kernel::AttachMount(*mount, path);
+  if (!status.ok()) return status;
+  absl::MutexLock lock(&mutex_);
+  mounted->path = path;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> Volume::OpenAppView(const ViewIdentity& identity) {
+  const std::string path = AppViewPath(identity.package, identity.user);
+  absl::MutexLock lock(&mounting_);
+  for (const std::shared_ptr<Mounted>& mounted : views()) {
+    absl::MutexLock path_lock(&mutex_);
+    if (mounted->path == path) return path;
+  }
+  absl::Status status = MountAppView(identity, path);
+  if (!status.ok()) return status;
+  return path;
+}
+
+absl::Status Volume::CloseAppView(std::string_view package, uint32_t user) {
+  const std::string path = AppViewPath(package, user);
+  absl::MutexLock lock(&mounting_);
+  std::shared_ptr<Mounted> found;
+  for (const std::shared_ptr<Mounted>& mounted : views()) {
+    absl::MutexLock path_lock(&mutex_);
+    if (mounted->path == path) {
+      found = mounted;
+      mounted->path.clear();
+    }
+  }
+  if (found == nullptr) {
+    return absl::NotFoundError(absl::StrCat("no view is mounted at ", path));
+  }
+  absl::Status status = kernel::DetachMount(path);
+  if (!status.ok()) return status;
+  rmdir(path.c_str());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<kernel::Fd> Volume::DetachedView(const ViewIdentity& identity) {
+  return Serve(NewMounted(identity));
+}
+
+void Volume::Ended(const std::shared_ptr<Mounted>& mounted) {
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto found = std::find(views_.begin(), views_.end(), mounted);
+    if (found == views_.end()) return;
+    views_.erase(found);
+    departed_.Add(mounted->view.counters());
+  }
+  mounted->view.Close();
+}
+
+void Volume::InvalidateAll() {
+  for (const std::shared_ptr<Mounted>& mounted : views()) {
+    kernel::Session& session = *mounted->session;
+    if (!session.initialized() || session.ended()) continue;
+    if (!session.IncrementEpoch().ok()) {
+      // A kernel without epochs: name by name.
+      mounted->view.ExpireAllNames();
+    }
+  }
+}
+
+void Volume::Unmount() {
+  absl::MutexLock lock(&mounting_);
+  for (const std::shared_ptr<Mounted>& mounted : views()) {
+    std::string path;
+    {
+      absl::MutexLock path_lock(&mutex_);
+      path = std::exchange(mounted->path, "");
+    }
+    if (path.empty()) continue;
+    const absl::Status status = kernel::DetachMount(path);
+    if (!status.ok()) {
+      LOG(WARNING) << path << ": " << kernel::Describe(status);
+    }
+    if (path != mountpoint()) rmdir(path.c_str());
+  }
+}
+
+Volume::MountedList Volume::views() const {
+  absl::MutexLock lock(&mutex_);
+  return views_;
+}
+
+void Volume::NoteFallback(std::string_view reason) {
+  absl::MutexLock lock(&mutex_);
+  const auto found = fallbacks_.find(reason);
+  if (found != fallbacks_.end()) {
+    ++found->second;
+  } else {
+    fallbacks_.emplace(reason, 1);
+  }
+}
+
+}  // namespace fused

@@ -1,0 +1,133 @@
+// One lower tree and all the views of it.
+#ifndef FUSED_FUSED_VOLUME_H_
+#define FUSED_FUSED_VOLUME_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "fused/counters.h"
+#include "fused/lower_node.h"
+#include "fused/rules.h"
+#include "fused/settings.h"
+#include "fused/view.h"
+#include "kernel/fd.h"
+#include "kernel/invalidation.h"
+#include "kernel/loop.h"
+#include "kernel/session.h"
+#include "proto/control.pb.h"
+
+namespace fused {
+
+// Thread-safe.
+class Volume {
+ public:
+  // What volumes share; outlives them.
+  struct Shared {
+    const Rules* rules = nullptr;
+    kernel::InvalidationWorker* invalidations = nullptr;
+    kernel::Loop* loop = nullptr;
+    size_t descriptor_budget = 8192;
+    size_t warm_backing_ids = 1024;
+    std::string views_dir;
+  };
+
+  // Clones the lower tree. Mounts nothing yet. Errors are one line for the
+  // operator.
+  static absl::StatusOr<std::unique_ptr<Volume>> Create(
+      const VolumeSettings& settings, const Shared& shared);
+  Volume(const Volume&) = delete;
+  Volume& operator=(const Volume&) = delete;
+  ~Volume();
+
+  const std::string& name() const { return settings_.config.name(); }
+  const std::string& lower() const { return settings_.config.lower(); }
+  const std::string& mountpoint() const {
+    return settings_.config.mountpoint();
+  }
+  LowerTree& tree() { return *tree_; }
+  // What an operator should know.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
+  // Mounts the shared view; returns when it serves.
+  absl::Status Mount();
+
+  // The path of the app's view, which is mounted where it is not yet.
+  absl::StatusOr<std::string> OpenAppView(const ViewIdentity& identity);
+  // NOT_FOUND: there is none.
+  absl::Status CloseAppView(std::string_view package, uint32_t user);
+
+  // A new detached view of an app, for its mount namespace; it goes with the
+  // last process in it.
+  absl::StatusOr<kernel::Fd> DetachedView(const ViewIdentity& identity);
+
+  // Makes the kernels look every name up again, in all views; for a change of
+  // rules. Returns when they have been told.
+  void InvalidateAll();
+
+  // Unmounts what has a path. Open files of passthrough go on.
+  void Unmount();
+
+  void FillStatus(control::v1::VolumeStatus& status) const;
+  void ListHandles(std::optional<uid_t> uid,
+                   control::v1::HandlesResponse& response) const;
+
+ private:
+  // A view with its connection. The session dies before the view, whoever lets
+  // go last.
+  struct Mounted {
+    Mounted(const VolumeContext& context, ViewIdentity identity)
+        : view(context, std::move(identity)) {}
+    ~Mounted();
+    View view;
+    std::unique_ptr<kernel::Session> session;
+    // Empty: detached.
+    std::string path;
+  };
+  using MountedList = std::vector<std::shared_ptr<Mounted>>;
+
+  Volume(const VolumeSettings& settings, const Shared& shared,
+         std::unique_ptr<LowerTree> tree);
+
+  void FindWarnings();
+  // A superblock that serves, on a detached mount.
+  absl::StatusOr<kernel::Fd> Serve(const std::shared_ptr<Mounted>& mounted);
+  std::shared_ptr<Mounted> NewMounted(ViewIdentity identity);
+  absl::Status MountAppView(const ViewIdentity& identity,
+                            const std::string& path);
+  void Ended(const std::shared_ptr<Mounted>& mounted);
+  void NoteFallback(std::string_view reason);
+  MountedList views() const;
+  std::string AppViewPath(std::string_view package, uint32_t user) const;
+
+  const VolumeSettings settings_;
+  const Shared shared_;
+  const std::unique_ptr<LowerTree> tree_;
+  std::vector<std::string> warnings_;
+  // Of views that are gone.
+  Counters departed_;
+  // Why passthrough is off for the volume as a whole; empty where it is on.
+  std::string passthrough_reason_ ABSL_GUARDED_BY(mutex_);
+
+  // Held while app views are mounted and unmounted, so that each has one.
+  absl::Mutex mounting_;
+  mutable absl::Mutex mutex_;
+  MountedList views_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, uint64_t, std::less<>> fallbacks_
+      ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace fused
+
+#endif  // FUSED_FUSED_VOLUME_H_

@@ -1,0 +1,97 @@
+// What a volume tells of itself.
+#include <string>
+
+#include "fused/volume.h"
+#include "google/protobuf/map.h"
+
+namespace fused {
+namespace {
+
+void FillRequests(const Counters& counters,
+                  google::protobuf::Map<std::string, uint64_t>& requests) {
+  for (uint32_t opcode = 0; opcode < kernel::kOpcodes; ++opcode) {
+    const uint64_t count = counters.requests[opcode];
+    if (count != 0) requests[std::string(kernel::OpcodeName(opcode))] = count;
+  }
+}
+
+void FillOpens(const Counters& counters, control::v1::Opens& opens) {
+  opens.set_passthrough(counters.passthrough);
+  opens.set_redacted(counters.redacted);
+  opens.set_daemon(counters.daemon);
+  opens.set_denied(counters.denied);
+}
+
+}  // namespace
+
+void Volume::FillStatus(control::v1::VolumeStatus& status) const {
+  status.set_name(name());
+  status.set_lower(lower());
+  status.set_mount(mountpoint());
+  status.set_profile(settings_.posix() ? "posix" : "media");
+  for (const std::string& warning : warnings_) status.add_warnings(warning);
+  status.set_descriptors(tree_->descriptors());
+
+  Counters total;
+  uint64_t backing_ids = 0;
+  uint64_t handles = 0;
+  uint64_t nodes = 0;
+  uint64_t unanswered = 0;
+  MountedList all;
+  {
+    absl::MutexLock lock(&mutex_);
+    all = views_;
+    total.Add(departed_);
+    status.set_passthrough(passthrough_reason_.empty());
+    status.set_passthrough_reason(passthrough_reason_);
+    for (const auto& [reason, count] : fallbacks_) {
+      (*status.mutable_fallbacks())[reason] = count;
+    }
+  }
+  for (const std::shared_ptr<Mounted>& mounted : all) {
+    const View& view = mounted->view;
+    total.Add(view.counters());
+    backing_ids += view.backing_stats().ids;
+    handles += view.handles();
+    nodes += view.nodes();
+    unanswered += mounted->session->unanswered();
+    if (view.identity().shared()) continue;
+    control::v1::ViewStatus& out = *status.add_views();
+    out.set_package(view.identity().package);
+    out.set_user(view.identity().user);
+    {
+      absl::MutexLock lock(&mutex_);
+      out.set_mount(mounted->path);
+    }
+    FillRequests(view.counters(), *out.mutable_requests());
+    FillOpens(view.counters(), *out.mutable_opens());
+  }
+  FillRequests(total, *status.mutable_requests());
+  FillOpens(total, *status.mutable_opens());
+  status.set_backing_ids(backing_ids);
+  status.set_handles(handles);
+  status.set_nodes(nodes);
+  status.set_unanswered(unanswered);
+  const kernel::InvalidationWorker::Stats posted =
+      shared_.invalidations->stats();
+  control::v1::Invalidations& out = *status.mutable_invalidations();
+  out.set_entries(posted.entries);
+  out.set_inodes(posted.inodes);
+  out.set_epochs(posted.epochs);
+  out.set_coalesced(posted.coalesced);
+  out.set_overflows(posted.overflows);
+  out.set_queued(posted.queued);
+}
+
+void Volume::ListHandles(std::optional<uid_t> uid,
+                         control::v1::HandlesResponse& response) const {
+  for (const std::shared_ptr<Mounted>& mounted : views()) {
+    const int before = response.handles_size();
+    mounted->view.ListHandles(uid, response);
+    for (int i = before; i < response.handles_size(); ++i) {
+      response.mutable_handles(i)->set_volume(name());
+    }
+  }
+}
+
+}  // namespace fused

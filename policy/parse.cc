@@ -1,0 +1,207 @@
+#include "policy/parse.h"
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "absl/log/check.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "google/protobuf/descriptor.h"
+#include "google/protobuf/io/coded_stream.h"
+#include "google/protobuf/io/tokenizer.h"
+#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+#include "google/protobuf/message.h"
+#include "google/protobuf/text_format.h"
+#include "google/protobuf/unknown_field_set.h"
+#include "policy/issue.h"
+#include "policy/names.h"
+#include "policy/source_map.h"
+#include "policy/text_path.h"
+#include "proto/policy.pb.h"
+
+namespace fused::policy {
+namespace {
+
+namespace pb = ::google::protobuf;
+
+// Deep enough for any condition that a person can read.
+constexpr int kMaxDepth = 64;
+
+class TextErrors : public pb::io::ErrorCollector {
+ public:
+  TextErrors(std::string_view content, std::string_view file,
+             const pb::Descriptor& type, Issues& issues)
+      : content_(content), file_(file), type_(type), issues_(issues) {}
+
+  // Both from 0; -1 for the input as a whole.
+  void AddError(int line, pb::io::ColumnNumber column,
+                const std::string& message) override {
+    issues_.push_back({std::string(file_), line + 1, column + 1,
+                       line < 0 ? "" : FieldAt(content_, line, column, type_),
+                       message});
+  }
+
+ private:
+  std::string_view content_;
+  std::string_view file_;
+  const pb::Descriptor& type_;
+  Issues& issues_;
+};
+
+// Whether `content` can be text at all. A binary message has tags and lengths
+// among the control characters.
+bool LooksLikeText(std::string_view content) {
+  for (const char c : content) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 && (byte < '\t' || byte > '\r')) return false;
+    if (byte == 0x7f) return false;
+  }
+  return IsUtf8(content);
+}
+
+bool ParseText(std::string_view content, std::string_view file,
+               pb::Message& message, SourceMap& source, Issues& issues) {
+  TextErrors errors(content, file, *message.GetDescriptor(), issues);
+  SourceMapBuilder builder(file, *message.GetDescriptor());
+  pb::TextFormat::Parser parser;
+  parser.RecordErrorsTo(&errors);
+  parser.WriteLocationsTo(builder.tree());
+  parser.SetRecursionLimit(kMaxDepth);
+  pb::io::ArrayInputStream input(content.data(),
+                                 static_cast<int>(content.size()));
+  const bool parsed = parser.Parse(&input, &message);
+  source = std::move(builder).Build();
+  return parsed;
+}
+
+bool ParseBinary(std::string_view content, pb::Message& message) {
+  pb::io::CodedInputStream input(
+      reinterpret_cast<const uint8_t*>(content.data()),
+      static_cast<int>(content.size()));
+  input.SetRecursionLimit(kMaxDepth);
+  return message.ParseFromCodedStream(&input) && input.ConsumedEntireMessage();
+}
+
+std::string Join(const std::string& path, const std::string& field) {
+  return path.empty() ? field : absl::StrCat(path, ".", field);
+}
+
+// What neither parser refuses: fields that nobody knows, and text that is not
+// UTF-8.
+void CheckContent(const pb::Message& message, const std::string& path,
+                  const SourceMap& source, Issues& issues) {
+  const pb::Reflection& reflection = *message.GetReflection();
+  const pb::UnknownFieldSet& unknown = reflection.GetUnknownFields(message);
+  for (int i = 0; i < unknown.field_count(); ++i) {
+    issues.push_back(source.At(
+        path, absl::StrCat("unknown field ", unknown.field(i).number(), " of ",
+                           message.GetDescriptor()->full_name())));
+  }
+  std::vector<const pb::FieldDescriptor*> fields;
+  reflection.ListFields(message, &fields);
+  for (const pb::FieldDescriptor* field : fields) {
+    const std::string at = Join(path, field->name());
+    const bool repeated = field->is_repeated();
+    const int count = repeated ? reflection.FieldSize(message, field) : 1;
+    for (int i = 0; i < count; ++i) {
+      const std::string element = repeated ? absl::StrCat(at, "[", i, "]") : at;
+      if (field->cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE) {
+        CheckContent(repeated ? reflection.GetRepeatedMessage(message, field, i)
+                              : reflection.GetMessage(message, field),
+                     element, source, issues);
+      } else if (field->cpp_type() == pb::FieldDescriptor::CPPTYPE_STRING) {
+        std::string scratch;
+        const std::string& value =
+            repeated ? reflection.GetRepeatedStringReference(message, field, i,
+                                                             &scratch)
+                     : reflection.GetStringReference(message, field, &scratch);
+        if (!IsUtf8(value)) {
+          issues.push_back(source.At(element, "not UTF-8"));
+        }
+      }
+    }
+  }
+}
+
+template <typename Message>
+std::optional<Parsed<Message>> Parse(std::string_view content,
+                                     std::string_view file, Issues& issues) {
+  const std::string file_name(file);
+  if (content.size() > kMaxInput) {
+    issues.push_back({file_name, 0, 0, "",
+                      absl::StrCat("larger than ", kMaxInput, " bytes")});
+    return std::nullopt;
+  }
+  Parsed<Message> parsed;
+  Issues found;
+  bool ok = false;
+  const bool text = LooksLikeText(content);
+  if (text) ok = ParseText(content, file, parsed.message, parsed.source, found);
+  if (!ok) {
+    // A small binary message may have nothing that text has not.
+    Message binary;
+    if (ParseBinary(content, binary)) {
+      Issues unknown;
+      SourceMap source =
+          SourceMapBuilder(file, *Message::descriptor()).Binary();
+      CheckContent(binary, "", source, unknown);
+      if (!text || unknown.empty()) {
+        parsed = {std::move(binary), std::move(source)};
+        found.clear();
+        ok = true;
+      }
+    } else if (!text) {
+      found.push_back({file_name, 0, 0, "",
+                       absl::StrCat("neither text nor a binary ",
+                                    Message::descriptor()->full_name())});
+    }
+  }
+  if (ok) CheckContent(parsed.message, "", parsed.source, found);
+  ok &= !HasErrors(found);
+  issues.insert(issues.end(), std::make_move_iterator(found.begin()),
+                std::make_move_iterator(found.end()));
+  if (!ok) return std::nullopt;
+  return parsed;
+}
+
+}  // namespace
+
+std::optional<Parsed<v1::Policy>> ParsePolicy(std::string_view content,
+                                              std::string_view file,
+                                              Issues& issues) {
+  return Parse<v1::Policy>(content, file, issues);
+}
+
+std::optional<Parsed<v1::AppDirectory>> ParseApps(std::string_view content,
+                                                  std::string_view file,
+                                                  Issues& issues) {
+  return Parse<v1::AppDirectory>(content, file, issues);
+}
+
+std::string Sha256(const pb::Message& message) {
+  std::string bytes;
+  {
+    pb::io::StringOutputStream output(&bytes);
+    pb::io::CodedOutputStream coded(&output);
+    coded.SetSerializationDeterministic(true);
+    message.SerializeToCodedStream(&coded);
+  }
+  std::array<unsigned char, 32> digest;
+  unsigned int size = 0;
+  CHECK_EQ(EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size,
+                           EVP_sha256(), nullptr),
+                1);
+  return absl::BytesToHexString(
+      {reinterpret_cast<const char*>(digest.data()), size});
+}
+
+}  // namespace fused::policy
