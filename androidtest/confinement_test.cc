@@ -98,13 +98,14 @@ bool TryHandle(const std::string& handle_bytes) {
 v1::Reply TryAll(const Arguments& arguments, const std::string& how) {
   const std::string path = TryPaths(arguments[0], arguments[1]);
   if (!path.empty()) return Wrong(absl::StrCat(how, "read at ", path));
-  if (TryHandle(absl::HexStringToBytes(arguments[2]))) {
+  std::string handle;
+  if (!absl::HexStringToBytes(arguments[2], &handle)) return Wrong("handle");
+  if (TryHandle(handle)) {
     return Wrong(how + "read by its handle");
   }
-  for (const char* view : {"/0/com.example.stranger/storage/"}) {
-    const std::string in_view = absl::StrCat(arguments[3], view, arguments[1]);
-    if (IsSecret(in_view)) return Wrong(absl::StrCat(how, in_view));
-  }
+  const std::string in_view =
+      absl::StrCat(arguments[3], "/0/", kStranger, "/storage/", arguments[1]);
+  if (IsSecret(in_view)) return Wrong(absl::StrCat(how, in_view));
   return Done();
 }
 
@@ -139,7 +140,6 @@ std::string TakeMountsApart(const Arguments& arguments) {
     }
   }
   // A copy of the tree without what is mounted on it, which the kernel refuses.
-  const std::string copy = "/proc/self/task";
   mount("/", "/mnt", nullptr, MS_BIND, nullptr);
   mount("/", "/mnt", nullptr, MS_BIND | MS_REC, nullptr);
   umount2(("/mnt" + lower).c_str(), MNT_DETACH);

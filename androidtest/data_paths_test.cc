@@ -31,7 +31,8 @@ class DataPathsTest : public testing::TestWithParam<Place> {
   }
 
   void TearDown() override {
-    if (device_.daemon().started()) EXPECT_TRUE(device_.Stop());
+    if (!device_.daemon().started()) return;
+    EXPECT_TRUE(device_.Stop());
   }
 
   // 1 GiB for the acceptance.

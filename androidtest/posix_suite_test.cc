@@ -76,7 +76,7 @@ class PosixSuiteTest : public testing::TestWithParam<Variant> {
   // How many cases say so of themselves.
   static int Passed(const Completed& completed) {
     int passed = 0;
-    for (const std::string& line : absl::StrSplit(completed.output, '\n')) {
+    for (std::string_view line : absl::StrSplit(completed.output, '\n')) {
       passed += static_cast<int>(absl::EndsWith(line, "OK"));
     }
     return passed;
