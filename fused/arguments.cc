@@ -65,6 +65,7 @@ absl::StatusOr<Arguments> ParseArguments(const std::vector<std::string>& args) {
     }
     std::string error;
     if (!flag->ParseFrom(value, &error)) return Wrong(name, error);
+    result.flags.emplace_back(flag->Name());
   }
   return result;
 }

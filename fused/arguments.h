@@ -16,6 +16,8 @@ struct Arguments {
   // What follows "--", as it is.
   std::vector<std::string> rest;
   bool has_rest = false;
+  // The names of the flags that were given.
+  std::vector<std::string> flags;
   // --help was there.
   bool help = false;
 };

@@ -1,25 +1,17 @@
 #include "fused/explain.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "absl/strings/str_split.h"
-#include "fused/explanation.h"
+#include "fused/control/convert.h"
+#include "policy/types.h"
 
 namespace fused {
 namespace {
-
-// From policy.proto's LOOKUP on, both enumerations go side by side.
-absl::StatusOr<policy::Operation> OperationOf(policy::v1::Operation operation) {
-  const int index =
-      static_cast<int>(operation) - static_cast<int>(policy::v1::LOOKUP);
-  if (index < 0 || index >= policy::kOperations) {
-    return absl::InvalidArgumentError("no operation is given");
-  }
-  return static_cast<policy::Operation>(index);
-}
 
 // The object that the path names: what is there, else what would be.
 absl::StatusOr<policy::Object> ObjectOf(std::string_view path,
@@ -53,15 +45,18 @@ absl::StatusOr<policy::Object> ObjectOf(std::string_view path,
 absl::StatusOr<control::v1::Explanation> ExplainRequest(
     const control::v1::ExplainRequest& request,
     const policy::Snapshot& snapshot, LowerTree& tree) {
-  absl::StatusOr<policy::Operation> operation =
-      OperationOf(request.operation());
-  if (!operation.ok()) return operation.status();
+  const std::optional<policy::Operation> operation =
+      control::OperationOf(request.operation());
+  if (!operation.has_value()) {
+    return absl::InvalidArgumentError("no single operation is given");
+  }
   absl::StatusOr<policy::Object> object =
       ObjectOf(request.path(), snapshot, tree);
   if (!object.ok()) return object.status();
-  return ExplanationProto(
-      snapshot.Explain(snapshot.SubjectOf(request.uid()), *object, *operation),
-      *object, snapshot);
+  return control::ToMessage(
+      snapshot, *object,
+      snapshot.Explain(snapshot.SubjectOf(request.uid()), *object,
+                       *operation));
 }
 
 }  // namespace fused

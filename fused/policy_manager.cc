@@ -7,6 +7,7 @@
 #include "absl/log/log.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "fused/control/convert.h"
 #include "kernel/status.h"
 
 namespace fused {
@@ -35,13 +36,7 @@ absl::Status Refused(const Issues& issues) {
 
 void AddIssues(const Issues& issues, control::v1::PushResponse& response) {
   for (const policy::Issue& issue : issues) {
-    control::v1::Issue& out = *response.add_issues();
-    out.set_file(issue.file);
-    out.set_line(static_cast<uint32_t>(issue.line));
-    out.set_column(static_cast<uint32_t>(issue.column));
-    out.set_field(issue.field);
-    out.set_reason(issue.reason);
-    out.set_warning(issue.warning);
+    *response.add_issues() = control::ToMessage(issue);
   }
 }
 

@@ -198,8 +198,8 @@ std::string Sha256(const pb::Message& message) {
   std::array<unsigned char, 32> digest;
   unsigned int size = 0;
   CHECK_EQ(EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size,
-                           EVP_sha256(), nullptr),
-                1);
+                      EVP_sha256(), nullptr),
+           1);
   return absl::BytesToHexString(
       {reinterpret_cast<const char*>(digest.data()), size});
 }

@@ -1,0 +1,20 @@
+#include "fused/ctl/flags.h"
+
+#include "absl/flags/flag.h"
+
+ABSL_FLAG(std::string, control, "/run/fused/control.sock",
+          "the daemon's control socket");
+ABSL_FLAG(bool, json, false, "print JSON");
+ABSL_FLAG(absl::Duration, timeout, absl::Seconds(10), "how long to wait");
+ABSL_FLAG(bool, dry_run, false, "validate, and change nothing");
+ABSL_FLAG(fused::ctl::OptionalUid, uid, std::nullopt,
+          "the caller's uid, user * 100000 + app id");
+ABSL_FLAG(std::string, op, "", "LOOKUP, LIST, READ, WRITE, CREATE, UNLINK ...");
+ABSL_FLAG(std::string, policy, "", "explain without a daemon: the policy");
+ABSL_FLAG(std::string, apps, "", "explain without a daemon: the app directory");
+ABSL_FLAG(std::string, owner, "",
+          "explain without a daemon: the package that made the file");
+ABSL_FLAG(std::string, volume, "", "the volume (the first)");
+ABSL_FLAG(std::string, package, "", "the app's package");
+ABSL_FLAG(uint32_t, user, 0, "the app's user");
+ABSL_FLAG(bool, close, false, "unmount the view");

@@ -1,0 +1,30 @@
+// The flags of fusedctl.
+#ifndef FUSED_FUSED_CTL_FLAGS_H_
+#define FUSED_FUSED_CTL_FLAGS_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/flags/declare.h"
+#include "absl/time/time.h"
+
+namespace fused::ctl {
+using OptionalUid = std::optional<uint32_t>;
+}  // namespace fused::ctl
+
+ABSL_DECLARE_FLAG(std::string, control);
+ABSL_DECLARE_FLAG(bool, json);
+ABSL_DECLARE_FLAG(absl::Duration, timeout);
+ABSL_DECLARE_FLAG(bool, dry_run);
+ABSL_DECLARE_FLAG(fused::ctl::OptionalUid, uid);
+ABSL_DECLARE_FLAG(std::string, op);
+ABSL_DECLARE_FLAG(std::string, policy);
+ABSL_DECLARE_FLAG(std::string, apps);
+ABSL_DECLARE_FLAG(std::string, owner);
+ABSL_DECLARE_FLAG(std::string, volume);
+ABSL_DECLARE_FLAG(std::string, package);
+ABSL_DECLARE_FLAG(uint32_t, user);
+ABSL_DECLARE_FLAG(bool, close);
+
+#endif  // FUSED_FUSED_CTL_FLAGS_H_

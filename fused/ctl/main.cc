@@ -1,0 +1,115 @@
+// fusedctl: asks the daemon, and judges policies without one.
+
+#include <algorithm>
+#include <cstdio>
+#include <iterator>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "fused/arguments.h"
+#include "fused/ctl/command.h"
+
+namespace fused::ctl {
+namespace {
+
+constexpr size_t kAny = 1 << 20;
+
+const std::vector<Command>& Commands() {
+  static const auto& commands = *new std::vector<Command>{
+      {"wait", "[--timeout=10s]", {"timeout"}, 0, 0, Wait},
+      {"status", "", {}, 0, 0, Status},
+      {"push", "FILE [--dry_run]", {"dry_run"}, 1, 1, Push},
+      {"apps", "FILE [--dry_run]", {"dry_run"}, 1, 1, Apps},
+      {"lint", "FILE...", {}, 1, kAny, Lint},
+      {"explain",
+       "--uid=U --op=READ PATH [--policy=FILE --apps=FILE [--owner=PACKAGE]]",
+       {"uid", "op", "volume", "policy", "apps", "owner"},
+       1,
+       1,
+       Explain},
+      {"view",
+       "--package=P [--user=U] [--volume=V] [--close]",
+       {"package", "user", "volume", "close"},
+       0,
+       0,
+       View},
+      {"run",
+       "--package=P [--user=U] -- CMD...",
+       {"package", "user"},
+       0,
+       kAny,
+       Run},
+      {"sync", "", {}, 0, 0, Sync},
+      {"handles", "[--uid=U]", {"uid"}, 0, 0, Handles},
+  };
+  return commands;
+}
+
+constexpr std::string_view kLater[] = {"history", "rollback", "diff",
+                                       "audit",   "metrics",  "top"};
+
+std::string Usage() {
+  std::string text =
+      "usage: fusedctl [--control=SOCKET] [--json] COMMAND\n"
+      "exit: 0 done or allowed, 1 refused, 2 usage, 3 no daemon\n\n";
+  for (const Command& command : Commands()) {
+    absl::StrAppend(&text, "  ", command.name,
+                    command.arguments.empty() ? "" : " ", command.arguments,
+                    "\n");
+  }
+  absl::StrAppend(&text, "\n", DescribeFlags("fused/ctl/flags.cc"));
+  return text;
+}
+
+// Whether the command takes the flags and as many arguments.
+bool Fits(const Command& command, const Arguments& arguments) {
+  for (const std::string& flag : arguments.flags) {
+    if (flag != "control" && flag != "json" &&
+        std::find(command.flags.begin(), command.flags.end(), flag) ==
+            command.flags.end()) {
+      Fail(kUsage, absl::StrCat(command.name, " takes no --", flag));
+      return false;
+    }
+  }
+  const size_t count = arguments.positional.size();
+  if (count < command.min_arguments || count > command.max_arguments ||
+      (arguments.has_rest && command.run != Run)) {
+    Fail(kUsage, absl::StrCat("usage: fusedctl ", command.name, " ",
+                              command.arguments));
+    return false;
+  }
+  return true;
+}
+
+int Main(int argc, char** argv) {
+  auto arguments =
+      ParseArguments(std::vector<std::string>(argv + 1, argv + argc));
+  if (!arguments.ok()) return Fail(kUsage, arguments.status().message());
+  if (arguments->help) {
+    std::fputs(Usage().c_str(), stdout);
+    return kDone;
+  }
+  if (arguments->positional.empty()) {
+    std::fputs(Usage().c_str(), stderr);
+    return kUsage;
+  }
+  const std::string name = arguments->positional[0];
+  arguments->positional.erase(arguments->positional.begin());
+  for (const Command& command : Commands()) {
+    if (command.name != name) continue;
+    return Fits(command, *arguments) ? command.run(*arguments) : kUsage;
+  }
+  if (std::find(std::begin(kLater), std::end(kLater), name) !=
+      std::end(kLater)) {
+    return Fail(kUsage, absl::StrCat(name, ": not in this version"));
+  }
+  return Fail(kUsage,
+              absl::StrCat(name, ": unknown command; --help lists them"));
+}
+
+}  // namespace
+}  // namespace fused::ctl
+
+int main(int argc, char** argv) { return fused::ctl::Main(argc, argv); }
