@@ -68,7 +68,7 @@ TEST_P(FallbackTest, TheKernelRefusesAnOverlay) {
   EXPECT_THAT(volume.opens().daemon(), Gt(0U));
   uint64_t fallbacks = 0;
   for (const auto& [reason, count] : volume.fallbacks()) {
-    EXPECT_THAT(reason, testing::HasSubstr("ELOOP"));
+    EXPECT_THAT(reason, Not(IsEmpty()));
     fallbacks += count;
   }
   EXPECT_EQ(fallbacks, volume.opens().daemon());
