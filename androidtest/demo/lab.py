@@ -9,17 +9,12 @@ import subprocess
 import tempfile
 import time
 
-_PR_SET_PDEATHSIG = 1
 _MNT_DETACH = 2
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Failed(Exception):
     """Something that the reader should see, without a stack."""
-
-
-def _die_with_parent():
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _mounts():
@@ -106,7 +101,6 @@ class Lab:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
             )
         until = time.monotonic() + 20
         while self._ctl("wait", "--timeout=1s").returncode != 0:
