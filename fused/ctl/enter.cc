@@ -71,6 +71,21 @@ absl::StatusOr<Secret> SecretAt(const std::string& path,
   return ErrnoStatus(ENOENT, absl::StrCat("no mount at ", path));
 }
 
+// What is mounted below a directory that is hidden goes: its place in the mount
+// table would tell of it.
+absl::Status DetachBelow(const std::string& directory) {
+  auto table = ReadMountTable();
+  if (!table.ok()) return table.status();
+  // The later ones may stand on the earlier ones.
+  for (auto mount = table->rbegin(); mount != table->rend(); ++mount) {
+    if (mount->path == directory || !IsWithin(mount->path, directory)) continue;
+    if (umount2(mount->path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0) {
+      return ErrnoStatus(errno, absl::StrCat("cannot unmount ", mount->path));
+    }
+  }
+  return absl::OkStatus();
+}
+
 // Whether the path, if it is to be seen, is in this very mount.
 bool Shows(const std::string& path, const MountEntry& mount) {
   auto id = MountIdOf(path);
@@ -196,6 +211,7 @@ absl::Status EnterNamespace(const control::v1::RunResponse& response,
       }
     }
     in_secret |= IsWithin(old, path);
+    if (auto status = DetachBelow(path); !status.ok()) return status;
     auto secret = SecretAt(path, *table);
     if (!secret.ok()) return secret.status();
     secrets.push_back(*std::move(secret));
