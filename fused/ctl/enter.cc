@@ -227,16 +227,17 @@ absl::Status EnterNamespace(const control::v1::RunResponse& response,
 
 absl::Status BecomeApp(uint32_t uid) {
   if (uid == 0) return ErrnoStatus(EPERM, "an app that is root");
-  if (close_range(3, UINT_MAX, 0) != 0)
+  if (close_range(3, UINT_MAX, 0) != 0) {
     return ErrnoStatus(errno, "close_range");
+  }
   // The bounding set ends where the kernel knows no more capabilities.
-  for (unsigned long cap = 0; cap < 64; ++cap) {
+  for (uint64_t cap = 0; cap < 64; ++cap) {
     if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0) {
       if (errno == EINVAL && cap > 0) break;
       return ErrnoStatus(errno, "capability bounding set");
     }
   }
-  constexpr unsigned long kSecure =
+  constexpr uint64_t kSecure =
       SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
       SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
   if (prctl(PR_SET_SECUREBITS, kSecure, 0, 0, 0) != 0) {
