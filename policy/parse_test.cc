@@ -73,10 +73,10 @@ TEST(ParseTest, TellsOfAnUnknownEnumeratorWhereItStands) {
                            "  operations: FLY\n"
                            "  effect { allow {} }\n"
                            "}\n"),
-              ElementsAre(HasSubstr("f:4:15: rules[0].operations: Unknown")));
+              ElementsAre(HasSubstr("f:4:15: rules[0].operations[0]: Unknown")));
   EXPECT_THAT(PolicyIssues("rules { operations: [READ,\n"
                            "  CRAWL, WRITE] }\n"),
-              ElementsAre(HasSubstr("f:2:3: rules[0].operations")));
+              ElementsAre(HasSubstr("f:2:3: rules[0].operations[1]")));
 }
 
 TEST(ParseTest, NamesFieldOfATextError) {
