@@ -55,8 +55,7 @@ absl::StatusOr<control::v1::Explanation> ExplainRequest(
   if (!object.ok()) return object.status();
   return control::ToMessage(
       snapshot, *object,
-      snapshot.Explain(snapshot.SubjectOf(request.uid()), *object,
-                       *operation));
+      snapshot.Explain(snapshot.SubjectOf(request.uid()), *object, *operation));
 }
 
 }  // namespace fused

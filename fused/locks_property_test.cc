@@ -240,7 +240,7 @@ class World {
 };
 
 TEST(LocksPropertyTest, AgreesWithTheModel) {
-  for (uint32_t seed = 0; seed < 400; ++seed) {
+  for (uint32_t seed = 0; seed < 100; ++seed) {
     SCOPED_TRACE(seed);
     World world(seed);
     for (int step = 0; step < 400; ++step) {

@@ -263,13 +263,17 @@ class View : public kernel::Operations {
   absl::Status CheckNew(const Actor& actor, const policy::Object& made,
                         policy::OperationSet operations,
                         std::string_view name) const;
-  // Whether LOOKUP could be allowed for anything of that name: if not, the
-  // lower tree is not asked.
-  bool MaySee(const Actor& actor, const policy::Location& location,
-              std::string_view name) const;
+  // Whether LOOKUP of anything of that name (a directory, or not, where that
+  // is known) is allowed; kDepends: on what the file is. For kNever the lower
+  // tree is not asked.
+  enum class Visibility { kNever, kDepends, kAlways };
+  Visibility Sees(const Actor& actor, const policy::Location& location,
+                  std::string_view name, std::optional<bool> directory) const;
   // In which mode the actor's opens of the object are served.
   policy::IoMode ServedAs(const Actor& actor, const policy::Object& object,
-                          const struct stat& stat) const;
+                          LowerNode& lower, const struct stat& stat) const;
+  // In the posix profile: set-id bits, or capabilities of the file.
+  static bool HasPrivileges(LowerNode& lower, const struct stat& stat);
   // Whether the lower file is of a type that the profile shows.
   bool Shows(mode_t type) const;
   std::optional<Owner> OwnerFor(const Actor& actor) const;
@@ -290,6 +294,8 @@ class View : public kernel::Operations {
   // Enters and answers; takes the node back if the kernel did not take it.
   void ReplyEntry(const Actor& actor, const Target& target,
                   kernel::EntryReply reply);
+  void LookupDot(const Actor& actor, kernel::NodeId node, std::string_view name,
+                 kernel::EntryReply reply);
   void DropNode(kernel::NodeId node, uint64_t lookups);
 
   // view_attributes.cc
@@ -302,6 +308,7 @@ class View : public kernel::Operations {
                                const std::shared_ptr<Node>& node,
                                const Handle* handle,
                                const kernel::SetAttributes& values);
+  static bool HasPassthroughWriter(Node& node);
   absl::Status ApplyPosixAttributes(const std::shared_ptr<Node>& node, int fd,
                                     const kernel::SetAttributes& values);
   absl::Status CheckSetAttributes(const Actor& actor, const Node& node,

@@ -164,17 +164,24 @@ absl::Status View::CheckSetAttributes(
   return Check(actor, node.Classify(*actor.snapshot).object, operations);
 }
 
+bool View::HasPassthroughWriter(Node& node) {
+  const int writers = node.lower->writers();
+  if (writers == 0 || !node.lower->is_regular()) return false;
+  absl::MutexLock lock(&node.open_mutex);
+  // Of writers elsewhere it is not known how they are served.
+  return node.mode != NodeMode::kDaemon ||
+         writers != node.writers.load(std::memory_order_acquire);
+}
+
 absl::Status View::ApplyPosixAttributes(const std::shared_ptr<Node>& node,
                                         int fd,
                                         const kernel::SetAttributes& values) {
   const kernel::ProcPath path(fd);
   if (values.set_mode) {
     constexpr mode_t kSetId = S_ISUID | S_ISGID;
-    if ((values.mode & kSetId) != 0 && node->lower->is_regular() &&
-        node->lower->writers() > 0) {
-      // A writer on passthrough would leave the bit standing.
-      absl::MutexLock lock(&node->open_mutex);
-      if (node->mode == NodeMode::kPassthrough) return Busy();
+    if ((values.mode & kSetId) != 0 && HasPassthroughWriter(*node)) {
+      // Its writes would leave the bit standing.
+      return Busy();
     }
     if (chmod(path.text, values.mode & 07777) != 0) {
       return kernel::ErrnoStatus(errno);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -60,14 +61,16 @@ View::Added View::AddName(const Actor& actor, const Facts& parent,
     return fits ? Added::kYes : Added::kFull;
   }
   if (name.type != DT_UNKNOWN && !Shows(type)) return Added::kSkipped;
-  if (!posix() &&
-      !MaySee(actor, actor.snapshot->Child(parent.location, name.name),
-              name.name)) {
-    return Added::kSkipped;
-  }
-  // A plain READDIR of a name whose type is told, and which can't be hidden
-  // by what the file is, needs no look at the file.
-  if (!reply.plus() && name.type != DT_UNKNOWN && posix()) {
+  std::optional<bool> is_directory;
+  if (name.type != DT_UNKNOWN) is_directory = S_ISDIR(type);
+  policy::Location location;
+  if (!posix()) location = actor.snapshot->Child(parent.location, name.name);
+  const Visibility visibility = Sees(actor, location, name.name, is_directory);
+  if (visibility == Visibility::kNever) return Added::kSkipped;
+  // A plain READDIR needs no look at a file whose type is told and that is
+  // seen whatever it is.
+  if (!reply.plus() && name.type != DT_UNKNOWN &&
+      visibility == Visibility::kAlways) {
     return reply.Add(name.name, name.inode, type, name.next) ? Added::kYes
                                                              : Added::kFull;
   }

@@ -1,8 +1,13 @@
 // Asking the policy.
 #include <sys/stat.h>
+#include <sys/xattr.h>
+
+#include <cerrno>
+#include <optional>
 
 #include "fused/errors.h"
 #include "fused/view.h"
+#include "kernel/lower.h"
 
 namespace fused {
 
@@ -65,31 +70,37 @@ absl::Status View::CheckNew(const Actor& actor, const policy::Object& made,
       actor.snapshot->DecideName(actor.subject, made, operations, name).error);
 }
 
-bool View::MaySee(const Actor& actor, const policy::Location& location,
-                  std::string_view name) const {
-  if (posix()) return true;
+View::Visibility View::Sees(const Actor& actor,
+                            const policy::Location& location,
+                            std::string_view name,
+                            std::optional<bool> directory) const {
+  if (posix()) return Visibility::kAlways;
   const policy::Snapshot& snapshot = *actor.snapshot;
-  const auto allowed = [&](bool directory, policy::AppIndex owner) {
-    return snapshot
-        .Decide(actor.subject,
-                snapshot.ObjectAt(location, name, directory, owner),
-                Operation::kLookup)
-        .allowed();
+  int asked = 0;
+  int allowed = 0;
+  const auto ask = [&](bool is_directory, policy::AppIndex owner) {
+    ++asked;
+    allowed +=
+        snapshot
+            .Decide(actor.subject,
+                    snapshot.ObjectAt(location, name, is_directory, owner),
+                    Operation::kLookup)
+            .allowed();
   };
-  return allowed(false, policy::kNoApp) || allowed(true, policy::kNoApp) ||
-         (actor.subject.app != policy::kNoApp &&
-          allowed(false, actor.subject.app));
+  if (directory.value_or(true)) ask(true, policy::kNoApp);
+  if (!directory.value_or(false)) {
+    ask(false, policy::kNoApp);
+    if (actor.subject.app != policy::kNoApp) ask(false, actor.subject.app);
+  }
+  if (allowed == 0) return Visibility::kNever;
+  return allowed == asked ? Visibility::kAlways : Visibility::kDepends;
 }
 
 policy::IoMode View::ServedAs(const Actor& actor, const policy::Object& object,
-                              const struct stat& stat) const {
+                              LowerNode& lower, const struct stat& stat) const {
   if (posix()) {
-    // Nobody clears set-id bits on a passthrough write when the kernel has
-    // been told that the daemon does (HANDLE_KILLPRIV_V2), so the daemon must
-    // see every write to such a file; and a node has one mode for all handles.
-    return (stat.st_mode & (S_ISUID | S_ISGID)) != 0
-               ? policy::IoMode::kDaemon
-               : policy::IoMode::kPassthrough;
+    return HasPrivileges(lower, stat) ? policy::IoMode::kDaemon
+                                      : policy::IoMode::kPassthrough;
   }
   policy::IoMode strictest = policy::IoMode::kPassthrough;
   for (const Operation operation : {Operation::kRead, Operation::kWrite}) {
@@ -97,6 +108,19 @@ policy::IoMode View::ServedAs(const Actor& actor, const policy::Object& object,
     if (decision.allowed() && decision.io > strictest) strictest = decision.io;
   }
   return strictest;
+}
+
+bool View::HasPrivileges(LowerNode& lower, const struct stat& stat) {
+  // Nobody clears set-id bits on a passthrough write when the kernel has been
+  // told that the daemon does (HANDLE_KILLPRIV_V2), so the daemon must see
+  // every write to such a file; and a node has one mode for all its handles.
+  if ((stat.st_mode & (S_ISUID | S_ISGID)) != 0) return true;
+  if ((stat.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)) == 0) return false;
+  absl::StatusOr<Pin> pin = lower.Descriptor();
+  // What can't be told is served the careful way.
+  if (!pin.ok()) return true;
+  return getxattr(kernel::ProcPath((*pin)->get()).text, "security.capability",
+                  nullptr, 0) > 0;
 }
 
 bool View::Shows(mode_t type) const {

@@ -1,13 +1,20 @@
 // Names to nodes.
 #include <cstring>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include "fused/errors.h"
 #include "fused/view.h"
 
 namespace fused {
+namespace {
 
 using policy::Operation;
+
+bool IsDot(std::string_view name) { return name == "." || name == ".."; }
+
+}  // namespace
 
 absl::StatusOr<View::Target> View::Resolve(const Actor& actor,
                                            kernel::NodeId parent,
@@ -30,7 +37,10 @@ absl::StatusOr<View::Target> View::ResolveAt(const Actor& actor,
         actor.snapshot->Child(target.parent_facts.location, target.name);
     // A name that is denied is answered before the lower tree is asked: so an
     // absent one can't be told from a forbidden one by what the daemon does.
-    if (!MaySee(actor, target.location, target.name)) return NoEntry();
+    if (Sees(actor, target.location, target.name, std::nullopt) ==
+        Visibility::kNever) {
+      return NoEntry();
+    }
   }
   absl::Status status = Refresh(actor, target);
   if (!status.ok()) return status;
@@ -66,12 +76,12 @@ absl::Status View::Refresh(const Actor& actor, Target& target) {
 
 std::shared_ptr<Node> View::EnterNode(const Actor& actor, const Target& target,
                                       kernel::Entry& entry) {
-  const LowerNode& lower = *target.lower;
+  LowerNode& lower = *target.lower;
   NodeKey key{.lower = &lower};
   std::optional<Place> place;
   bool cache_name = true;
   if (lower.is_regular()) {
-    key.io = ServedAs(actor, target.facts.object, target.stat);
+    key.io = ServedAs(actor, target.facts.object, lower, target.stat);
     if (!posix() && target.stat.st_nlink > 1) {
       // One node for each class that its names lie in. Its place is this
       // name's, so the name is looked up each time.
@@ -110,9 +120,29 @@ void View::DropNode(kernel::NodeId node, uint64_t lookups) {
   }
 }
 
+// "." and ".." of a node that the kernel knows by its id alone, when a file
+// handle of an exported mount is opened (EXPORT_SUPPORT).
+void View::LookupDot(const Actor& actor, kernel::NodeId node_id,
+                     std::string_view name, kernel::EntryReply reply) {
+  const std::shared_ptr<Node> node = nodes_.Find(node_id);
+  if (node == nullptr || !posix()) return reply.Error(Stale());
+  Target target;
+  target.lower = node->lower;
+  if (name == "..") {
+    if (!node->lower->is_directory()) return reply.Error(NotDirectory());
+    target.lower = node->lower->place().parent;
+    if (target.lower == nullptr) target.lower = context_.tree->root();
+  }
+  absl::StatusOr<struct stat> stat = target.lower->Stat();
+  if (!stat.ok()) return reply.Error(stat.status());
+  target.stat = *stat;
+  ReplyEntry(actor, target, std::move(reply));
+}
+
 void View::Lookup(const kernel::Caller& caller, kernel::NodeId parent,
                   const char* name, kernel::EntryReply reply) {
   const Actor actor = ActorOf(caller.uid);
+  if (IsDot(name)) return LookupDot(actor, parent, name, std::move(reply));
   absl::StatusOr<Target> target = Resolve(actor, parent, name);
   if (!target.ok()) return reply.Error(target.status());
   if (target->lower == nullptr) return reply.Error(NoEntry());

@@ -143,7 +143,7 @@ void View::Open(const kernel::Caller& caller, kernel::NodeId node_id,
     if (!now.ok()) return reply.Error(now.status());
     stat = *now;
   }
-  if (ServedAs(actor, facts.object, stat) != node->key.io) {
+  if (ServedAs(actor, facts.object, *node->lower, stat) != node->key.io) {
     // The rules, or set-id bits, changed how it is served: that is another
     // node, which the kernel finds by looking the name up again.
     return reply.Error(Stale());

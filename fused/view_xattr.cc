@@ -30,6 +30,11 @@ void View::SetXattr(const kernel::Caller& caller, kernel::NodeId node_id,
   if (node == nullptr) return reply.Error(Stale());
   if (!posix()) return reply.Error(NotSupported());
   if (Reserved(name)) return reply.Error(NotPermitted());
+  if (std::string_view(name) == "security.capability" &&
+      HasPassthroughWriter(*node)) {
+    // Its writes would leave the capabilities standing.
+    return reply.Error(Busy());
+  }
   absl::StatusOr<Pin> pin = node->lower->Descriptor();
   if (!pin.ok()) return reply.Error(pin.status());
   const kernel::ProcPath path((*pin)->get());

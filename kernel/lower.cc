@@ -135,9 +135,15 @@ absl::StatusOr<Fd> OpenHandle(int mount, const FileHandle& handle, int flags) {
   raw.header.handle_type = handle.type;
   std::memcpy(raw.bytes, handle.bytes, handle.size);
   if (flags == 0) flags = O_PATH | O_NOFOLLOW;
-  const int fd = open_by_handle_at(mount, &raw.header, flags | O_CLOEXEC);
-  if (fd < 0) return ErrnoStatus(errno);
-  return Fd(fd);
+  Fd fd(open_by_handle_at(mount, &raw.header, flags | O_CLOEXEC));
+  if (!fd.valid() && errno == EBADF) {
+    // The kernel takes no O_PATH descriptor here.
+    absl::StatusOr<Fd> real = Reopen(mount, O_RDONLY | O_NONBLOCK);
+    if (!real.ok()) return real.status();
+    fd.Reset(open_by_handle_at(real->get(), &raw.header, flags | O_CLOEXEC));
+  }
+  if (!fd.valid()) return ErrnoStatus(errno);
+  return fd;
 }
 
 ProcPath::ProcPath(int fd) {

@@ -50,7 +50,7 @@ absl::StatusOr<struct stat> StatChild(int parent, const char* name);
 // EOPNOTSUPP: the file system has no handles, or too long ones.
 absl::StatusOr<FileHandle> HandleOf(int fd);
 // O_PATH unless other flags are given. ESTALE: the inode is gone. `mount` is
-// any descriptor on the file system.
+// any descriptor on the mount; one that is not O_PATH spares an open(2).
 absl::StatusOr<Fd> OpenHandle(int mount, const FileHandle& handle, int flags);
 
 // The path through which system calls without a descriptor form reach the

@@ -71,7 +71,8 @@ absl::StatusOr<std::vector<MountInfo>> ListMounts();
 
 // Unmounts FUSE mounts of `subtype` at exactly `path` whose daemon is gone
 // (stat answers ENOTCONN, or ECONNABORTED), as kill -9 leaves them. One that
-// is alive is left alone: EBUSY.
+// is alive is left alone: EBUSY (and asked whether it lives: a live one that
+// does not answer is waited for).
 absl::Status RemoveStaleMounts(const std::string& path,
                                std::string_view subtype);
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/container/btree_map.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace fused::kernel {

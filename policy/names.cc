@@ -119,7 +119,7 @@ bool FatClean(std::string_view name) {
 }
 
 uint32_t NameFacts(std::string_view name) {
-  if (IsAscii(name)) return FoldedNameFacts(name);
+  if (IsAscii(name)) return FoldedNameFacts(WithoutFinalDots(name));
   // An ignorable code point before the dot, or within the prefix, is not there
   // for a case-folding lower tree.
   const FoldedName folded(name);

@@ -38,8 +38,9 @@ TEST(NameFactsTest, TellsStates) {
   EXPECT_EQ(NameFacts(".PENDING-1700000000-a.jpg"), kFactPending);
   EXPECT_EQ(NameFacts(".trashed-1-a-b"), kFactTrashed);
   // Not quite.
-  for (const char* name : {".pending-a", ".pending--a", ".pending-1-",
-                           ".pending-1", ".trashed-1x-a", ".trashed"}) {
+  for (const char* name :
+       {".pending-a", ".pending--a", ".pending-1-", ".pending-1",
+        ".trashed-1x-a", ".trashed", ".pending-1-.."}) {
     EXPECT_EQ(NameFacts(name), kFactHidden) << name;
   }
   EXPECT_EQ(NameFacts("pending-1-a"), 0);
@@ -68,6 +69,18 @@ TEST(ExtensionTest, IsWhatFollowsTheLastDot) {
   EXPECT_EQ(Extension(""), "");
 }
 
+std::string Utf8(uint32_t point) {
+  const auto tail = [point](int shift) {
+    return static_cast<char>(0x80 | (point >> shift & 0x3f));
+  };
+  if (point < 0x80) return {static_cast<char>(point)};
+  if (point < 0x800) return {static_cast<char>(0xc0 | point >> 6), tail(0)};
+  if (point < 0x10000) {
+    return {static_cast<char>(0xe0 | point >> 12), tail(6), tail(0)};
+  }
+  return {static_cast<char>(0xf0 | point >> 18), tail(12), tail(6), tail(0)};
+}
+
 void ExpectFolds(std::string_view name, std::string_view folded) {
   EXPECT_EQ(Fold(name), folded) << name;
   EXPECT_EQ(FoldedName(name).view(), folded) << name;
@@ -83,6 +96,16 @@ TEST(FoldTest, MakesOneOfAllSpellings) {
   ExpectFolds("\uff21", "a");  // full width
   ExpectFolds("da\u200dta", "data");
   ExpectFolds("\u1e9b\u0323", "\u1e69");
+}
+
+TEST(FoldTest, OfAFoldedNameIsTheSame) {
+  for (uint32_t point = 1; point < 0x110000; ++point) {
+    if (point >= 0xd800 && point < 0xe000) continue;
+    const std::string name = "a" + Utf8(point) + "\u0301\u0345";
+    const std::string folded = Fold(name);
+    ASSERT_EQ(Fold(folded), folded) << std::hex << point;
+    ASSERT_EQ(FoldedName(name).view(), folded) << std::hex << point;
+  }
 }
 
 TEST(FoldTest, DropsDotsAtTheEnd) {

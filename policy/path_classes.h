@@ -19,7 +19,6 @@ namespace fused::policy {
 
 inline constexpr size_t kMaxPathClasses = 255;
 inline constexpr size_t kMaxPatterns = 4096;
-inline constexpr size_t kMaxComponents = 16;
 // Of the automaton; patterns with several `**` multiply.
 inline constexpr size_t kMaxStates = 1 << 14;
 inline constexpr size_t kMaxEdges = 1 << 17;

@@ -10,7 +10,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "policy/names.h"
-#include "policy/path_classes.h"
 
 namespace fused::policy {
 namespace {

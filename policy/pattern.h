@@ -2,6 +2,7 @@
 #ifndef FUSED_POLICY_PATTERN_H_
 #define FUSED_POLICY_PATTERN_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -10,6 +11,8 @@
 #include "absl/status/statusor.h"
 
 namespace fused::policy {
+
+inline constexpr size_t kMaxComponents = 16;
 
 struct PatternPart {
   enum class Kind : uint8_t {

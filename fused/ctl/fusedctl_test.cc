@@ -294,6 +294,14 @@ TEST_F(FusedctlTest, LintSaysWhere) {
   EXPECT_EQ(1, result.code);
   EXPECT_THAT(result.err, StartsWith(broken + ":2:"));
   EXPECT_EQ(2, Run({"lint", directory_ + "/absent"}).code);
+  const std::string head =
+      "# proto-file: proto/policy.proto\n"
+      "# proto-message: fused.policy.v1.AppDirectory\n";
+  const std::string app = "apps { package: \"a.b\" uid: 10061 }\n";
+  EXPECT_EQ(0, Run({"lint", Write("apps", head + app)}).code);
+  const Result twice = Run({"lint", Write("twice", head + app + app)});
+  EXPECT_EQ(1, twice.code);
+  EXPECT_THAT(twice.err, HasSubstr("/twice:4:"));
 }
 
 TEST_F(FusedctlTest, ViewHandlesSync) {

@@ -2,14 +2,18 @@
 
 #include <cstdio>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/flags/flag.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "fused/control/convert.h"
 #include "fused/ctl/command.h"
 #include "fused/ctl/flags.h"
 #include "kernel/status.h"
+#include "policy/engine.h"
 #include "policy/lint.h"
 #include "policy/parse.h"
 
@@ -49,6 +53,30 @@ int PushFile(const std::string& path, control::v1::PushRequest::Kind kind) {
   return response.accepted() ? kDone : kRefused;
 }
 
+// A file says in its head what it is; one that does not is a policy.
+bool SaysApps(std::string_view content) {
+  for (std::string_view line : absl::StrSplit(content, '\n')) {
+    if (!absl::StartsWith(line, "#")) return false;
+    if (absl::StrContains(line, "proto-message:")) {
+      return absl::StrContains(line, "fused.policy.v1.AppDirectory");
+    }
+  }
+  return false;
+}
+
+void LintFile(const std::string& content, const std::string& path,
+              policy::Issues& issues) {
+  if (SaysApps(content)) {
+    auto parsed = policy::ParseApps(content, path, issues);
+    if (!parsed.has_value()) return;
+    policy::Snapshot::Build(1, policy::CompiledPolicy::BuiltIn(), *parsed,
+                            issues);
+    return;
+  }
+  auto parsed = policy::ParsePolicy(content, path, issues);
+  if (parsed.has_value()) policy::Lint(*parsed, issues);
+}
+
 }  // namespace
 
 int Push(const Arguments& arguments) {
@@ -65,8 +93,7 @@ int Lint(const Arguments& arguments) {
     auto content = ReadFile(path);
     if (!content.ok()) return Fail(kUsage, kernel::Describe(content.status()));
     policy::Issues issues;
-    auto parsed = policy::ParsePolicy(*content, path, issues);
-    if (parsed.has_value()) policy::Lint(*parsed, issues);
+    LintFile(*content, path, issues);
     PrintIssues(issues);
     all.insert(all.end(), issues.begin(), issues.end());
   }

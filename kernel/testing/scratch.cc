@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,24 +11,19 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/log/check.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "kernel/mount.h"
 
 namespace fused::kernel {
 namespace {
 
 int Remove(const char* path, const struct stat*, int, struct FTW*) {
   return remove(path);
-}
-
-// A dead mount cannot be walked over, so mounts go before the walk.
-int Unmount(const char* path, const struct stat*, int type, struct FTW*) {
-  if (type != FTW_F) {
-    while (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0) {
-    }
-  }
-  return 0;
 }
 
 }  // namespace
@@ -39,7 +35,15 @@ ScratchDirectory::ScratchDirectory() {
 }
 
 ScratchDirectory::~ScratchDirectory() {
-  nftw(path_.c_str(), Unmount, 16, FTW_PHYS | FTW_MOUNT);
+  // A dead mount cannot be walked over.
+  if (absl::StatusOr<std::vector<MountInfo>> mounts = ListMounts();
+      mounts.ok()) {
+    for (auto mount = mounts->rbegin(); mount != mounts->rend(); ++mount) {
+      if (absl::StartsWith(mount->path, path_)) {
+        umount2(mount->path.c_str(), MNT_DETACH);
+      }
+    }
+  }
   nftw(path_.c_str(), Remove, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
@@ -65,7 +69,11 @@ std::string ScratchDirectory::MakeFile(std::string_view name,
 }
 
 bool CanMount() {
-  return geteuid() == 0 && access("/dev/fuse", R_OK | W_OK) == 0;
+  if (geteuid() != 0 || access("/dev/fuse", R_OK | W_OK) != 0) return false;
+  static const bool own_namespace =
+      unshare(CLONE_NEWNS) == 0 &&
+      mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+  return own_namespace;
 }
 
 }  // namespace fused::kernel

@@ -27,7 +27,9 @@ class ScratchDirectory {
   std::string path_;
 };
 
-// Whether real mounts can be made here: as root, with /dev/fuse.
+// Whether real mounts can be made here: as root, with /dev/fuse. The first call
+// moves the process into a mount namespace of its own, so that no mount
+// outlives it; to be made before there are other threads.
 bool CanMount();
 
 }  // namespace fused::kernel
