@@ -46,7 +46,8 @@ class DataPathsTest : public testing::TestWithParam<Place> {
   void ExpectNoBytesMoved(const Counts& counts, const std::string& how) {
     EXPECT_EQ(counts.Requests("READ"), 0) << how;
     EXPECT_EQ(counts.Requests("WRITE"), 0) << how;
-    EXPECT_THAT(counts.moved, Le(static_cast<int64_t>(Size() / 64))) << how;
+    EXPECT_THAT(counts.moved, Le(static_cast<int64_t>(Size() / 64)))
+        << how << ": " << testing::PrintToString(counts);
     EXPECT_EQ(counts.passthrough, 1) << how;
     EXPECT_EQ(counts.daemon, 0) << how;
   }

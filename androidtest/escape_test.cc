@@ -174,7 +174,7 @@ TEST_P(EscapeTest, CopyingGoesByTheHandles) {
   const File write_only = gallery.Open("Download/own.bin", O_WRONLY);
   EXPECT_THAT(write_only.CopyTo(own, 3), FailsWith(EBADF));
   EXPECT_THAT(photo.CopyTo(own, 100), Returns(sizeof(kPhoto) - 1));
-  EXPECT_THAT(own.ReadAt(0, 100), Reads("a photoent"));
+  EXPECT_THAT(own.ReadAt(0, 100), Reads("a phototent"));
 }
 
 TEST_P(EscapeTest, DotDotStaysInside) {

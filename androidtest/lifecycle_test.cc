@@ -73,7 +73,7 @@ TEST_F(LifecycleTest, StopsWhileHandlesAreOutstanding) {
   // What the kernel serves goes on, and the rest says that nobody is there.
   EXPECT_THAT(by_kernel.ReadAt(0, 100), Reads("content"));
   EXPECT_THAT(own.Stat("d/b"), FailsWith(ENOTCONN));
-  EXPECT_THAT(directory.Stat(), FailsWith(ENOTCONN));
+  EXPECT_THAT(directory.List(), FailsWith(ENOTCONN));
 }
 
 TEST_F(LifecycleTest, StopsWhileIdle) {

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "androidtest/harness/matchers.h"
 #include "androidtest/posix_scene.h"
 #include "gmock/gmock.h"
@@ -16,39 +17,61 @@
 namespace fused::androidtest {
 namespace {
 
+// Every way to change a file's content, by Alice, by Bob, and by root.
+void ChangeInEveryWay(Scene* scene, mode_t mode) {
+  const auto name = [mode](const char* how) {
+    return absl::StrFormat("%s%o", how, mode);
+  };
+  scene->File(name("of_team"), mode, kTeam);
+  scene->TellOf(name("of_team"));
+  scene->Tell(scene->alice().Overwrite(name("of_team"), "x"));
+  scene->TellOf(name("of_team"));
+  scene->File(name("written"), mode);
+  scene->Tell(scene->alice().Overwrite(name("written"), "x"));
+  scene->TellOf(name("written"));
+  scene->File(name("truncated"), mode);
+  scene->Tell(scene->alice().Truncate(name("truncated"), 3));
+  scene->TellOf(name("truncated"));
+  scene->File(name("opened"), mode);
+  scene->Tell(scene->alice().Open(name("opened"), O_WRONLY | O_TRUNC));
+  scene->TellOf(name("opened"));
+  scene->File(name("appended"), mode);
+  {
+    const File file = scene->bob().Open(name("appended"), O_WRONLY | O_APPEND);
+    scene->Tell(file.Write("more"));
+    scene->Tell(file.Write("more"));
+  }
+  scene->TellOf(name("appended"));
+  scene->File(name("allocated"), mode);
+  {
+    const File file = scene->alice().Open(name("allocated"), O_WRONLY);
+    scene->Tell(file.Allocate(0, 0, 100));
+  }
+  scene->TellOf(name("allocated"));
+  scene->File(name("copied"), mode);
+  {
+    const File from = scene->alice().Open(name("written"), O_RDONLY);
+    const File to = scene->alice().Open(name("copied"), O_WRONLY);
+    scene->Tell(from.CopyTo(to, 4));
+  }
+  scene->TellOf(name("copied"));
+  scene->File(name("by_root"), mode);
+  scene->Tell(scene->root().Overwrite(name("by_root"), "x"));
+  scene->TellOf(name("by_root"));
+}
+
 TEST_P(PosixTest, WritingClearsSetIdBits) {
   ExpectAsNatively([](Scene* scene) {
-    for (const mode_t mode : {06777, 04777, 02777, 02767, 06666, 0777}) {
-      const std::string name = absl::StrCat("written", mode);
-      scene->File(name, mode, kTeam);
-      scene->TellOf(name);
-      scene->Tell(scene->alice().Overwrite(name, "x"));
-      scene->TellOf(name);
-      const std::string truncated = absl::StrCat("truncated", mode);
-      scene->File(truncated, mode);
-      scene->Tell(scene->alice().Truncate(truncated, 3));
-      scene->TellOf(truncated);
-      const std::string opened = absl::StrCat("opened", mode);
-      scene->File(opened, mode);
-      scene->Tell(scene->alice().Open(opened, O_WRONLY | O_TRUNC));
-      scene->TellOf(opened);
-      const std::string appended = absl::StrCat("appended", mode);
-      scene->File(appended, mode);
-      {
-        const File file = scene->bob().Open(appended, O_WRONLY | O_APPEND);
-        scene->Tell(file.Write("more"));
-        scene->Tell(file.Write("more"));
-      }
-      scene->TellOf(appended);
-      const std::string allocated = absl::StrCat("allocated", mode);
-      scene->File(allocated, mode);
-      scene->Tell(scene->alice().Open(allocated, O_WRONLY).Allocate(0, 0, 100));
-      scene->TellOf(allocated);
-      const std::string by_root = absl::StrCat("by_root", mode);
-      scene->File(by_root, mode);
-      scene->Tell(scene->root().Overwrite(by_root, "x"));
-      scene->TellOf(by_root);
+    for (const mode_t mode : {06777, 04777, 02777, 04666, 0777}) {
+      ChangeInEveryWay(scene, mode);
     }
+  });
+}
+
+// The bit which once meant a mandatory lock stays for members of the group.
+TEST_P(PosixTest, SetGidWithoutGroupExecution) {
+  ExpectAsNatively([](Scene* scene) {
+    for (const mode_t mode : {02767, 06666}) ChangeInEveryWay(scene, mode);
   });
 }
 

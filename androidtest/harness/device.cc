@@ -150,11 +150,17 @@ testing::AssertionResult Device::Start() {
                                   .environment = {},
                                   .prepare = nullptr});
   close(fd);
-  const Completed wait = Ctl({"wait", "--timeout=20s"});
-  if (wait.exit == 0) return testing::AssertionSuccess();
-  return testing::AssertionFailure()
-         << "the daemon does not serve; fusedctl: "
-         << testing::PrintToString(wait) << "\nthe daemon: " << Log();
+  for (int i = 0; i < 20; ++i) {
+    if (Ctl({"wait", "--timeout=1s"}).exit == 0) {
+      return testing::AssertionSuccess();
+    }
+    const std::optional<int> status = daemon_.Wait(absl::ZeroDuration());
+    if (status.has_value()) {
+      return testing::AssertionFailure()
+             << "the daemon ended with " << *status << ": " << Log();
+    }
+  }
+  return testing::AssertionFailure() << "the daemon does not serve: " << Log();
 }
 
 testing::AssertionResult Device::Stop() {

@@ -106,8 +106,9 @@ StallingLower::StallingLower(const std::string& mountpoint,
   operations.setattr = StallingLowerOperations::SetAttributes;
   operations.unlink = StallingLowerOperations::Unlink;
   char program[] = "stalling_lower";
-  char* arguments[] = {program, nullptr};
-  fuse_args parsed = FUSE_ARGS_INIT(1, arguments);
+  char option[] = "-oallow_other";
+  char* arguments[] = {program, option, nullptr};
+  fuse_args parsed = FUSE_ARGS_INIT(2, arguments);
   session_ = fuse_session_new(&parsed, &operations, sizeof(operations), this);
   if (session_ == nullptr) return;
   if (fuse_session_mount(session_, mountpoint_.c_str()) != 0) {
