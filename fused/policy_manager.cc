@@ -103,7 +103,8 @@ absl::Status PolicyManager::LoadPolicy(const std::string& file) {
     return absl::OkStatus();
   }
   policy_ = loaded->compiled;
-  return state_->Write(kPolicyFile, policy_->source().SerializeAsString());
+  policy_is_new_ = true;
+  return absl::OkStatus();
 }
 
 absl::Status PolicyManager::LoadApps(const std::string& file) {
@@ -139,7 +140,20 @@ absl::Status PolicyManager::LoadApps(const std::string& file) {
     return absl::OkStatus();
   }
   apps_ = *std::move(parsed);
-  return state_->Write(kAppsFile, apps_.message.SerializeAsString());
+  apps_are_new_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status PolicyManager::KeepLoaded() {
+  if (policy_is_new_) {
+    absl::Status status =
+        state_->Write(kPolicyFile, policy_->source().SerializeAsString());
+    if (!status.ok()) return status;
+  }
+  if (apps_are_new_) {
+    return state_->Write(kAppsFile, apps_.message.SerializeAsString());
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<PolicyManager>> PolicyManager::Create(
@@ -154,6 +168,9 @@ absl::StatusOr<std::unique_ptr<PolicyManager>> PolicyManager::Create(
   std::shared_ptr<const Snapshot> snapshot = Snapshot::Build(
       ++manager->epoch_, manager->policy_, manager->apps_, issues);
   if (snapshot == nullptr) return Refused(issues);
+  // Not before all is well: a start that is refused leaves the last good ones.
+  status = manager->KeepLoaded();
+  if (!status.ok()) return status;
   manager->rules_.Set(std::move(snapshot));
   return manager;
 }
