@@ -1,5 +1,6 @@
 #include "fused/policy_manager.h"
 
+#include <cerrno>
 #include <fstream>
 #include <iterator>
 #include <utility>
@@ -20,11 +21,13 @@ using policy::Snapshot;
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
+  std::string content(std::istreambuf_iterator<char>(in), {});
   if (!in) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(path, ":0:0: : can't be read"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": can't be read: ",
+        kernel::Describe(kernel::ErrnoStatus(errno == 0 ? EIO : errno))));
   }
-  return std::string(std::istreambuf_iterator<char>(in), {});
+  return content;
 }
 
 absl::Status Refused(const Issues& issues) {

@@ -34,6 +34,7 @@ class PolicyManager {
   // is at least the last good one's; else the last good one; else the built-in
   // policy and no apps. `state` must outlive the manager. FAILED_PRECONDITION:
   // a file is refused, with every issue as a line of the message.
+  // INVALID_ARGUMENT: one can't be read.
   static absl::StatusOr<std::unique_ptr<PolicyManager>> Create(
       const Start& start, StateDir* state);
 
