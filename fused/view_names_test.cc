@@ -389,7 +389,7 @@ TEST_F(NamesTest, AHardLinkIsOneNodeForEachClass) {
 // Renames in one view while another looks the same names up: a lookup that was
 // overtaken must not put a node where it no longer stands.
 TEST_F(NamesTest, LookupsThatAreOvertakenByRenames) {
-  constexpr int kRounds = 3000;
+  constexpr int kRounds = 6000;
   MakeDirectory("a/d");
   MountedView& moving = MountApp();
   MountedView& looking = Mount();
@@ -420,6 +420,51 @@ TEST_F(NamesTest, LookupsThatAreOvertakenByRenames) {
   done = true;
   lookups.join();
   EXPECT_EQ(failed, 0);
+  EXPECT_EQ(misplaced, 0);
+}
+
+// What is made in a directory that moves meanwhile is judged by where it is
+// made.
+TEST_F(NamesTest, WhatIsMadeWhileItsDirectoryMoves) {
+  constexpr int kRounds = 1500;
+  MakeDirectory("a/d");
+  MountedView& moving = Mount();
+  MountedView& making = MountApp();
+  const kernel::NodeId from = moving.Walk("a");
+  const kernel::NodeId images = moving.Walk("Images");
+  const kernel::NodeId directory = making.Walk("a/d");
+  const kernel::NodeId b = making.Walk("b");
+  ASSERT_EQ(making.Create(b, "other.txt", O_RDWR).error, 0);
+  std::atomic<bool> done{false};
+  std::thread maker([&] {
+    while (!done) {
+      // Images takes no text.
+      const Answer created = making.Create(directory, "f.txt", O_RDWR);
+      if (created.error == 0) {
+        making.Release(created.node(), created.created().fh);
+        making.Forget(created.node(), 1);
+        making.Unlink(directory, "f.txt");
+      }
+      if (making.Rename(b, "other.txt", directory, "other.txt").error == 0) {
+        making.Rename(directory, "other.txt", b, "other.txt");
+      }
+    }
+  });
+  int misplaced = 0;
+  for (int i = 0; i < kRounds; ++i) {
+    if (moving.Rename(from, "d", images, "d").error != 0) continue;
+    for (int look = 0; look < 10; ++look) {
+      if (Exists("Images/d/f.txt") || Exists("Images/d/other.txt")) {
+        ++misplaced;
+        break;
+      }
+    }
+    while (moving.Rename(images, "d", from, "d").error != 0) {
+      std::this_thread::yield();
+    }
+  }
+  done = true;
+  maker.join();
   EXPECT_EQ(misplaced, 0);
 }
 
