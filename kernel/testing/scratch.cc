@@ -25,6 +25,8 @@ namespace fused::kernel {
 ScratchDirectory::ScratchDirectory() {
   path_ = absl::StrCat(testing::TempDir(), "/fused.XXXXXX");
   PCHECK(mkdtemp(path_.data()) != nullptr);
+  // As the mount table will have it.
+  path_ = std::filesystem::canonical(path_).string();
 }
 
 ScratchDirectory::~ScratchDirectory() {
