@@ -295,17 +295,17 @@ InvalidationWorker::~InvalidationWorker() {
   for (std::thread& worker : workers) worker.join();
 }
 
-void InvalidationWorker::PostEntry(std::weak_ptr<Session> session,
+void InvalidationWorker::PostEntry(const std::weak_ptr<Session>& session,
                                    NodeId parent, std::string_view name) {
   impl_->Post(session, Kind::kEntry, parent, name);
 }
 
-void InvalidationWorker::PostInode(std::weak_ptr<Session> session, NodeId node,
-                                   bool data) {
+void InvalidationWorker::PostInode(const std::weak_ptr<Session>& session,
+                                   NodeId node, bool data) {
   impl_->Post(session, data ? Kind::kData : Kind::kAttributes, node, {});
 }
 
-void InvalidationWorker::PostEpoch(std::weak_ptr<Session> session) {
+void InvalidationWorker::PostEpoch(const std::weak_ptr<Session>& session) {
   impl_->Post(session, Kind::kEpoch, 0, {});
 }
 

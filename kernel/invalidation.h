@@ -55,12 +55,12 @@ class InvalidationWorker {
 
   // The name may have changed: the kernel is made to look it up again.
   // `session` is skipped if it has ended by then.
-  void PostEntry(std::weak_ptr<Session> session, NodeId parent,
+  void PostEntry(const std::weak_ptr<Session>& session, NodeId parent,
                  std::string_view name);
   // Attributes, and with `data` cached pages and mappings too.
-  void PostInode(std::weak_ptr<Session> session, NodeId node, bool data);
+  void PostInode(const std::weak_ptr<Session>& session, NodeId node, bool data);
   // Everything.
-  void PostEpoch(std::weak_ptr<Session> session);
+  void PostEpoch(const std::weak_ptr<Session>& session);
 
   // Waits until all that was posted before the call has been sent. False:
   // `timeout` ran out.
