@@ -36,8 +36,8 @@ class FirstError : public google::protobuf::io::ErrorCollector {
  public:
   void AddError(int line, google::protobuf::io::ColumnNumber column,
                 const std::string& message) override {
-    if (text.empty())
-      text = absl::StrCat(line + 1, ":", column + 1, ": ", message);
+    if (!text.empty()) return;
+    text = absl::StrCat(line + 1, ":", column + 1, ": ", message);
   }
   std::string text;
 };
@@ -380,8 +380,7 @@ absl::StatusOr<CommandLine> SplitCommandLine(
     const std::vector<std::string>& argv) {
   CommandLine line;
   if (argv.empty()) return line;
-  const std::string_view name =
-      std::string_view(argv[0]).substr(argv[0].rfind('/') + 1);
+  const std::string name = argv[0].substr(argv[0].rfind('/') + 1);
   line.mount_helper = name == "mount.fuse.fused" || name == "mount.fused";
   for (size_t i = 1; i < argv.size(); ++i) {
     const std::string& arg = argv[i];

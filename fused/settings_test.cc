@@ -30,14 +30,13 @@ absl::StatusOr<Settings> Parse(std::vector<std::string> argv) {
 std::string ErrorOf(const std::vector<std::string>& argv) {
   auto settings = Parse(argv);
   if (settings.ok()) return "";
-  const std::string text(settings.status().message());
+  std::string text(settings.status().message());
   EXPECT_EQ(std::string::npos, text.find('\n')) << text;
   return text;
 }
 
 std::string WriteConfig(const std::string& text) {
-  const std::string path =
-      testing::TempDir() + "/config_" + std::to_string(getpid());
+  std::string path = testing::TempDir() + "/config_" + std::to_string(getpid());
   std::ofstream(path) << text;
   return path;
 }

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -10,6 +11,7 @@
 #include <string_view>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
@@ -25,11 +27,15 @@
 namespace fused::kernel {
 namespace {
 
+// A caller can hold a directory's lock in the kernel for as long as it likes,
+// by having a listing written to memory that does not answer. What it holds up
+// then is its own session: for the others there is another thread.
+constexpr absl::Duration kStuck = absl::Milliseconds(100);
+
 enum class Kind { kEntry, kAttributes, kData, kEpoch };
 
-// What is to be told to whom. Two that are equal are told once.
+// What is to be told. Two that are equal are told once.
 struct Item {
-  uint64_t session = 0;
   Kind kind = Kind::kEpoch;
   NodeId node = 0;   // of an entry: the parent
   std::string name;  // of an entry
@@ -37,14 +43,69 @@ struct Item {
   friend bool operator==(const Item&, const Item&) = default;
   template <typename H>
   friend H AbslHashValue(H h, const Item& item) {
-    return H::combine(std::move(h), item.session, item.kind, item.node,
-                      item.name);
+    return H::combine(std::move(h), item.kind, item.node, item.name);
   }
 };
 
 struct Queued {
-  std::weak_ptr<Session> session;
+  uint64_t number = 0;  // in the order of posting, over all sessions
   Item item;
+};
+
+// What waits for one session.
+struct Lane {
+  std::weak_ptr<Session> session;
+  std::deque<Queued> items;
+  absl::flat_hash_set<Item> known;  // what is in `items`
+  size_t names = 0;                 // entries in it
+  uint64_t sending = 0;             // number of what a thread is sending; or 0
+
+  // The oldest that is not done with.
+  uint64_t oldest() const {
+    if (sending != 0) return sending;
+    return items.empty() ? UINT64_MAX : items.front().number;
+  }
+
+  // Whether something queued does `item`'s work.
+  bool Covers(const Item& item) const {
+    if (known.contains(item)) return true;
+    switch (item.kind) {
+      case Kind::kEntry:
+        // Makes the kernel ask for every name again, but does not reach the
+        // inodes of open files.
+        return known.contains(Item{Kind::kEpoch, 0, {}});
+      case Kind::kAttributes:
+        return known.contains(Item{Kind::kData, item.node, {}});
+      default:
+        return false;
+    }
+  }
+
+  void Push(uint64_t number, Item item) {
+    if (item.kind == Kind::kEntry) ++names;
+    known.insert(item);
+    items.push_back({number, std::move(item)});
+  }
+
+  Item Pop() {
+    Item item = std::move(items.front().item);
+    sending = items.front().number;
+    items.pop_front();
+    // What is posted from now on may be about a change that this one, being on
+    // its way, does not tell of.
+    known.erase(item);
+    if (item.kind == Kind::kEntry) --names;
+    return item;
+  }
+
+  void DropNames() {
+    std::erase_if(items, [this](const Queued& queued) {
+      if (queued.item.kind != Kind::kEntry) return false;
+      known.erase(queued.item);
+      return true;
+    });
+    names = 0;
+  }
 };
 
 }  // namespace
@@ -54,64 +115,28 @@ struct InvalidationWorker::Impl {
 
   void Post(const std::weak_ptr<Session>& session, Kind kind, NodeId node,
             std::string_view name) ABSL_LOCKS_EXCLUDED(mu);
-  // Whether something queued does `item`'s work.
-  bool Covered(const Item& item) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
-  void Push(const std::weak_ptr<Session>& session, Item item)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
-  // Forgets the names of the session that are queued.
-  void DropNames(uint64_t session) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
-  bool Pop(Queued* next) ABSL_LOCKS_EXCLUDED(mu);
-  void Send(Session& session, const Item& item);
-  void Run();
+  // Sends what comes, one item of a session at a time.
+  void Work() ABSL_LOCKS_EXCLUDED(mu);
+  // Adds a thread where all others are stuck.
+  void Watch() ABSL_LOCKS_EXCLUDED(mu);
+  void Send(Session& session, const Item& item) ABSL_LOCKS_EXCLUDED(mu);
+  void Count(Kind kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  // The oldest item that is not done with.
+  uint64_t Oldest() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
 
   const Options options;
   mutable absl::Mutex mu;
   bool stopping ABSL_GUARDED_BY(mu) = false;
-  std::deque<Queued> queue ABSL_GUARDED_BY(mu);
-  absl::flat_hash_set<Item> known ABSL_GUARDED_BY(mu);  // what `queue` holds
-  // Names queued, by session.
-  absl::flat_hash_map<uint64_t, size_t> names ABSL_GUARDED_BY(mu);
-  // Items ever queued, and of these done with, in the same order: Sync().
-  uint64_t pushed ABSL_GUARDED_BY(mu) = 0;
-  uint64_t done ABSL_GUARDED_BY(mu) = 0;
+  absl::flat_hash_map<uint64_t, std::unique_ptr<Lane>> lanes
+      ABSL_GUARDED_BY(mu);
+  // The lanes, by session, that have items and no thread; next one first.
+  std::deque<uint64_t> turns ABSL_GUARDED_BY(mu);
+  uint64_t last_number ABSL_GUARDED_BY(mu) = 0;
+  uint64_t taken ABSL_GUARDED_BY(mu) = 0;  // turns
   Stats stats ABSL_GUARDED_BY(mu);
-  std::thread thread;
+  std::vector<std::thread> workers ABSL_GUARDED_BY(mu);
+  std::thread watcher;
 };
-
-bool InvalidationWorker::Impl::Covered(const Item& item) const {
-  if (known.contains(item)) return true;
-  // An epoch that is still to come makes the kernel ask for every name again,
-  // but does not reach the inodes of open files.
-  if (item.kind == Kind::kEntry) {
-    return known.contains(Item{item.session, Kind::kEpoch, 0, {}});
-  }
-  if (item.kind == Kind::kAttributes) {
-    return known.contains(Item{item.session, Kind::kData, item.node, {}});
-  }
-  return false;
-}
-
-void InvalidationWorker::Impl::Push(const std::weak_ptr<Session>& session,
-                                    Item item) {
-  if (item.kind == Kind::kEntry) ++names[item.session];
-  known.insert(item);
-  queue.push_back({session, std::move(item)});
-  ++pushed;
-}
-
-void InvalidationWorker::Impl::DropNames(uint64_t session) {
-  for (Queued& queued : queue) {
-    if (queued.item.kind != Kind::kEntry || queued.item.session != session) {
-      continue;
-    }
-    known.erase(queued.item);
-    // Stays as an empty turn, so that `done` goes on in step.
-    queued.session.reset();
-    queued.item.name.clear();
-    queued.item.session = 0;
-  }
-  names.erase(session);
-}
 
 void InvalidationWorker::Impl::Post(const std::weak_ptr<Session>& session,
                                     Kind kind, NodeId node,
@@ -119,39 +144,27 @@ void InvalidationWorker::Impl::Post(const std::weak_ptr<Session>& session,
   // Held to the end: the last reference is better dropped by its owner.
   const std::shared_ptr<Session> live = session.lock();
   if (live == nullptr || !live->initialized()) return;
-  Item item{live->id(), kind, node, std::string(name)};
+  Item item{kind, node, std::string(name)};
   absl::MutexLock lock(&mu);
-  if (Covered(item)) {
+  std::unique_ptr<Lane>& lane = lanes[live->id()];
+  if (lane == nullptr) {
+    lane = std::make_unique<Lane>();
+    lane->session = session;
+  }
+  if (lane->Covers(item)) {
     ++stats.coalesced;
     return;
   }
+  const bool was_idle = lane->items.empty() && lane->sending == 0;
   const bool can_epoch =
       live->connection().inc_epoch || options.expire_all != nullptr;
-  if (kind == Kind::kEntry && can_epoch &&
-      names[item.session] >= options.limit) {
-    DropNames(item.session);
+  if (kind == Kind::kEntry && can_epoch && lane->names >= options.limit) {
+    lane->DropNames();
     ++stats.overflows;
-    item = Item{live->id(), Kind::kEpoch, 0, {}};
+    item = Item{Kind::kEpoch, 0, {}};
   }
-  Push(session, std::move(item));
-}
-
-bool InvalidationWorker::Impl::Pop(Queued* next) {
-  const auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
-    return stopping || !queue.empty();
-  };
-  absl::MutexLock lock(&mu, absl::Condition(&ready));
-  if (stopping) return false;
-  *next = std::move(queue.front());
-  queue.pop_front();
-  // What is posted from now on may be about a change that this one, being on
-  // its way, does not tell of.
-  known.erase(next->item);
-  if (next->item.kind == Kind::kEntry) {
-    auto counted = names.find(next->item.session);
-    if (counted != names.end() && --counted->second == 0) names.erase(counted);
-  }
-  return true;
+  lane->Push(++last_number, std::move(item));
+  if (was_idle) turns.push_back(live->id());
 }
 
 void InvalidationWorker::Impl::Send(Session& session, const Item& item) {
@@ -180,36 +193,91 @@ void InvalidationWorker::Impl::Send(Session& session, const Item& item) {
   }
 }
 
-void InvalidationWorker::Impl::Run() {
+void InvalidationWorker::Impl::Count(Kind kind) {
+  switch (kind) {
+    case Kind::kEntry:
+      ++stats.entries;
+      break;
+    case Kind::kAttributes:
+    case Kind::kData:
+      ++stats.inodes;
+      break;
+    case Kind::kEpoch:
+      ++stats.epochs;
+      break;
+  }
+}
+
+void InvalidationWorker::Impl::Work() {
   pthread_setname_np(pthread_self(), "fused-inval");
-  Queued next;
-  while (Pop(&next)) {
-    const bool superfluous = next.item.session == 0;
-    // The session may be destroyed here, where it was the last reference.
-    if (std::shared_ptr<Session> session = next.session.lock()) {
-      Send(*session, next.item);
+  const auto ready = [this] {
+    mu.AssertHeld();
+    return stopping || !turns.empty();
+  };
+  for (;;) {
+    std::shared_ptr<Session> session;
+    Item item;
+    uint64_t id;
+    {
+      absl::MutexLock lock(&mu, absl::Condition(&ready));
+      if (stopping) return;
+      id = turns.front();
+      turns.pop_front();
+      ++taken;
+      Lane& lane = *lanes.at(id);
+      session = lane.session.lock();
+      item = lane.Pop();
     }
-    absl::MutexLock lock(&mu);
-    ++done;
-    if (superfluous) continue;
-    switch (next.item.kind) {
-      case Kind::kEntry:
-        ++stats.entries;
-        break;
-      case Kind::kAttributes:
-      case Kind::kData:
-        ++stats.inodes;
-        break;
-      case Kind::kEpoch:
-        ++stats.epochs;
-        break;
+    if (session != nullptr) Send(*session, item);
+    {
+      absl::MutexLock lock(&mu);
+      Count(item.kind);
+      auto lane = lanes.find(id);
+      lane->second->sending = 0;
+      if (lane->second->items.empty()) {
+        lanes.erase(lane);
+      } else {
+        turns.push_back(id);
+      }
+    }
+    // The session may be destroyed here, where it was the last reference.
+  }
+}
+
+void InvalidationWorker::Impl::Watch() {
+  uint64_t seen = 0;
+  const auto waiting = [this] {
+    mu.AssertHeld();
+    return stopping || !turns.empty();
+  };
+  const auto moved = [this, &seen] {
+    mu.AssertHeld();
+    return stopping || turns.empty() || taken != seen;
+  };
+  absl::MutexLock lock(&mu);
+  while (!stopping) {
+    mu.Await(absl::Condition(&waiting));
+    seen = taken;
+    if (mu.AwaitWithTimeout(absl::Condition(&moved), kStuck)) continue;
+    if (workers.size() < options.max_threads) {
+      workers.emplace_back([this] { Work(); });
     }
   }
 }
 
+uint64_t InvalidationWorker::Impl::Oldest() const {
+  uint64_t oldest = UINT64_MAX;
+  for (const auto& [id, lane] : lanes) {
+    oldest = std::min(oldest, lane->oldest());
+  }
+  return oldest;
+}
+
 InvalidationWorker::InvalidationWorker(const Options& options)
     : impl_(std::make_unique<Impl>(options)) {
-  impl_->thread = std::thread([impl = impl_.get()] { impl->Run(); });
+  absl::MutexLock lock(&impl_->mu);
+  impl_->workers.emplace_back([impl = impl_.get()] { impl->Work(); });
+  impl_->watcher = std::thread([impl = impl_.get()] { impl->Watch(); });
 }
 
 InvalidationWorker::~InvalidationWorker() {
@@ -217,7 +285,14 @@ InvalidationWorker::~InvalidationWorker() {
     absl::MutexLock lock(&impl_->mu);
     impl_->stopping = true;
   }
-  impl_->thread.join();
+  // Makes all the threads that there are.
+  impl_->watcher.join();
+  std::vector<std::thread> workers;
+  {
+    absl::MutexLock lock(&impl_->mu);
+    workers.swap(impl_->workers);
+  }
+  for (std::thread& worker : workers) worker.join();
 }
 
 void InvalidationWorker::PostEntry(std::weak_ptr<Session> session,
@@ -236,10 +311,10 @@ void InvalidationWorker::PostEpoch(std::weak_ptr<Session> session) {
 
 bool InvalidationWorker::Sync(absl::Duration timeout) {
   absl::MutexLock lock(&impl_->mu);
-  const uint64_t target = impl_->pushed;
+  const uint64_t target = impl_->last_number;
   const auto reached = [this, target] {
     impl_->mu.AssertHeld();
-    return impl_->done >= target;
+    return impl_->Oldest() > target;
   };
   return impl_->mu.AwaitWithTimeout(absl::Condition(&reached), timeout);
 }
@@ -247,7 +322,9 @@ bool InvalidationWorker::Sync(absl::Duration timeout) {
 InvalidationWorker::Stats InvalidationWorker::stats() const {
   absl::MutexLock lock(&impl_->mu);
   Stats stats = impl_->stats;
-  stats.queued = impl_->queue.size();
+  for (const auto& [id, lane] : impl_->lanes) {
+    stats.queued += lane->items.size();
+  }
   return stats;
 }
 

@@ -1,4 +1,4 @@
-// Posts invalidations to kernels' caches, from a thread of its own.
+// Posts invalidations to kernels' caches, from threads of its own.
 //
 // INVAL_ENTRY and EXPIRE_ENTRY take the parent directory's lock in the kernel:
 // sent on a request thread, or before the answer of a request that holds that
@@ -18,7 +18,9 @@
 
 namespace fused::kernel {
 
-// For one session the order of posting is the order of sending, but for what
+// One session is served by one thread at a time; one that is held up (a caller
+// can hold a directory's lock) holds up no other for more than a moment. For
+// one session the order of posting is the order of sending, but for what
 // an overflow or a later, wider item makes superfluous. Thread-safe. Post*()
 // never wait and make no system call.
 class InvalidationWorker {
@@ -27,6 +29,8 @@ class InvalidationWorker {
     // Names queued for one session; beyond it they are replaced by one epoch.
     // Nodes are not counted: there is at most one item for each.
     size_t limit = 4096;
+    // There is one, but where sessions are held up.
+    size_t max_threads = 64;
     // Stands in for an epoch on kernels without it: is to ExpireEntry() all
     // names that the session's kernel may know. Called on the worker's thread.
     // Where it is null, such a session's names are queued beyond the limit:
@@ -46,7 +50,7 @@ class InvalidationWorker {
   explicit InvalidationWorker(const Options& options);
   InvalidationWorker(const InvalidationWorker&) = delete;
   InvalidationWorker& operator=(const InvalidationWorker&) = delete;
-  // Drops what is queued.
+  // Drops what is queued; waits for what is being sent.
   ~InvalidationWorker();
 
   // The name may have changed: the kernel is made to look it up again.

@@ -81,6 +81,7 @@ class Blocker {
   InvalidationWorker::Options Options(size_t limit) {
     InvalidationWorker::Options options;
     options.limit = limit;
+    options.max_threads = 1;
     options.expire_all = [this](Session& session) {
       if (&session != peer_.session.get()) {
         absl::MutexLock lock(&mu_);
@@ -210,6 +211,28 @@ TEST(InvalidationTest, SyncIsABarrierWithATimeout) {
   blocker.Proceed();
   EXPECT_TRUE(worker.Sync(absl::InfiniteDuration()));
   EXPECT_THAT(peer.Arrived(), ElementsAre("entry 5 a"));
+}
+
+TEST(InvalidationTest, AStuckSessionHoldsUpNoOther) {
+  Blocker first;
+  Blocker second;
+  Peer peer;
+  InvalidationWorker::Options options = first.Options(10);
+  options.max_threads = 3;
+  options.expire_all = [a = options.expire_all,
+                        b = second.Options(10).expire_all](Session& session) {
+    a(session);
+    b(session);
+  };
+  InvalidationWorker worker(options);
+  first.Block(worker);
+  second.Block(worker);
+  worker.PostEntry(peer.session, 5, "a");
+  EXPECT_EQ(Peer::Text(peer.kernel.Receive()), "entry 5 a");
+  EXPECT_FALSE(worker.Sync(absl::ZeroDuration()));
+  first.Proceed();
+  second.Proceed();
+  EXPECT_TRUE(worker.Sync(absl::InfiniteDuration()));
 }
 
 TEST(InvalidationTest, SessionsMayGo) {

@@ -326,8 +326,8 @@ uint32_t PathClasses::Next(const State& state, std::string_view folded) const {
 }
 
 std::string_view PathClasses::NameOf(ClassId path_class) const {
-  return path_class < names_.size() ? std::string_view(names_[path_class])
-                                    : std::string_view("other");
+  if (path_class >= names_.size()) return "other";
+  return names_[path_class];
 }
 
 bool PathClasses::reachable(ClassId path_class) const {

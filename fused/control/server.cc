@@ -314,10 +314,9 @@ bool Server::Impl::Read(Connection& connection) {
 
 bool Server::Impl::Write(Connection& connection) {
   while (connection.sending()) {
-    auto sent =
-        SendSome(connection.fd.get(),
-                 std::string_view(connection.out).substr(connection.sent),
-                 connection.fds);
+    std::string_view rest = connection.out;
+    rest.remove_prefix(connection.sent);
+    auto sent = SendSome(connection.fd.get(), rest, connection.fds);
     if (!sent.ok()) return false;
     if (*sent == 0) return true;
     connection.fds.clear();
