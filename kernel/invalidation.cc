@@ -146,6 +146,7 @@ void InvalidationWorker::Impl::Post(const std::weak_ptr<Session>& session,
   if (live == nullptr || !live->initialized()) return;
   Item item{kind, node, std::string(name)};
   absl::MutexLock lock(&mu);
+  if (stopping) return;
   std::unique_ptr<Lane>& lane = lanes[live->id()];
   if (lane == nullptr) {
     lane = std::make_unique<Lane>();
@@ -280,9 +281,12 @@ InvalidationWorker::InvalidationWorker(const Options& options)
   impl_->watcher = std::thread([impl = impl_.get()] { impl->Watch(); });
 }
 
-InvalidationWorker::~InvalidationWorker() {
+InvalidationWorker::~InvalidationWorker() { Stop(); }
+
+void InvalidationWorker::Stop() {
   {
     absl::MutexLock lock(&impl_->mu);
+    if (impl_->stopping) return;
     impl_->stopping = true;
   }
   // Makes all the threads that there are.

@@ -53,6 +53,12 @@ class InvalidationWorker {
   // Drops what is queued; waits for what is being sent.
   ~InvalidationWorker();
 
+  // Drops what is queued and all that is posted from now on, and returns when
+  // nothing is on its way. To be called while the sessions are served: what is
+  // on its way may wait for a request to be answered. Idempotent; not to be
+  // called by two threads at once.
+  void Stop();
+
   // The name may have changed: the kernel is made to look it up again.
   // `session` is skipped if it has ended by then.
   void PostEntry(const std::weak_ptr<Session>& session, NodeId parent,
