@@ -63,6 +63,14 @@ std::string TryPaths(const std::string& secret, const std::string& name) {
       tries.push_back(absl::StrCat(process, "/fd/", fd, "/", name));
     }
   }
+  // Whatever part of the tree is mounted wherever.
+  for (const MountLine& mount :
+       ParseMountInfo(ReadFile("/proc/self/mountinfo"))) {
+    for (size_t at = 0; at != std::string::npos;
+         at = secret.find('/', at + 1)) {
+      tries.push_back(mount.path + secret.substr(at));
+    }
+  }
   for (const std::string& path : tries) {
     if (IsSecret(path)) return path;
   }
@@ -189,11 +197,12 @@ APP_PROGRAM(LookInto) {
 // What is mounted where, as the app may read it.
 APP_PROGRAM(Mounts) { return Done(0, ReadFile("/proc/self/mountinfo")); }
 
-class ConfinementTest : public DeviceTest {
+class ConfinementTest : public testing::TestWithParam<Device::Lower> {
  protected:
   void SetUp() override {
-    DeviceTest::SetUp();
-    if (IsSkipped()) return;
+    if (const std::string why = WhyNoDevice(); !why.empty()) {
+      GTEST_SKIP() << why;
+    }
     PlantDirectories(device_);
     name_ = absl::StrCat("Android/data/", kStranger, "/files/secret.bin");
     ASSERT_TRUE(WriteFile(device_.LowerPath(name_), kSecret));
@@ -216,18 +225,18 @@ class ConfinementTest : public DeviceTest {
             device_.views(),          device_.lower(), device_.mount()};
   }
 
-  Device device_{{.packages = StandardPackages()}};
+  Device device_{{.lower = GetParam(), .packages = StandardPackages()}};
   std::string name_;
   std::string handle_;
 };
 
 // The ways are ways: root, outside, reaches it by them.
-TEST_F(ConfinementTest, OutsideThereAreWays) {
+TEST_P(ConfinementTest, OutsideThereAreWays) {
   const App root = device_.LaunchUid(0);
   EXPECT_THAT(root.Run("ReachForSecret", Reach()), Fails());
 }
 
-TEST_F(ConfinementTest, NoWayLeadsToTheLowerTree) {
+TEST_P(ConfinementTest, NoWayLeadsToTheLowerTree) {
   const App camera = device_.Launch(kCamera, View::kApp);
   EXPECT_THAT(camera.Run("ReachForSecret", Reach()), Succeeds());
   EXPECT_THAT(camera.Read(device_.LowerPath(name_)), Fails());
@@ -237,7 +246,7 @@ TEST_F(ConfinementTest, NoWayLeadsToTheLowerTree) {
   EXPECT_THAT(camera.Read(name_), FailsWith(ENOENT));
 }
 
-TEST_F(ConfinementTest, NorInAUserNamespaceOfItsOwn) {
+TEST_P(ConfinementTest, NorInAUserNamespaceOfItsOwn) {
   const App camera = device_.Launch(kCamera, View::kApp);
   const Outcome outcome = camera.Run("ReachFromUserNamespace", Reach());
   EXPECT_THAT(outcome, Succeeds());
@@ -245,7 +254,33 @@ TEST_F(ConfinementTest, NorInAUserNamespaceOfItsOwn) {
   EXPECT_EQ(outcome.data, "");
 }
 
-TEST_F(ConfinementTest, OtherAppsViewsAreClosed) {
+// The lower tree, a part of it and what it is a part of are mounted elsewhere
+// too.
+TEST_P(ConfinementTest, NorByAnotherMountOfIt) {
+  const std::string whole = device_.directory() + "/whole";
+  const std::string part = device_.directory() + "/part";
+  const std::string above = device_.directory() + "/above";
+  for (const std::string& path : {whole, part, above}) {
+    ASSERT_TRUE(MakeDirectories(path));
+  }
+  ASSERT_TRUE(BindMount(device_.lower(), whole));
+  ASSERT_TRUE(BindMount(device_.LowerPath("Android"), part));
+  ASSERT_TRUE(BindMount(device_.directory(), above));
+  const App camera = device_.Launch(kCamera, View::kApp);
+  EXPECT_THAT(camera.Run("ReachForSecret", Reach()), Succeeds());
+  EXPECT_THAT(camera.Run("ReachFromUserNamespace", Reach()), Succeeds());
+}
+
+// One that comes later, where mounts spread.
+TEST_P(ConfinementTest, NorByAMountThatComesLater) {
+  const App camera = device_.Launch(kCamera, View::kApp);
+  const std::string whole = device_.directory() + "/whole";
+  ASSERT_TRUE(MakeDirectories(whole));
+  ASSERT_TRUE(BindMount(device_.lower(), whole));
+  EXPECT_THAT(camera.Run("ReachForSecret", Reach()), Succeeds());
+}
+
+TEST_P(ConfinementTest, OtherAppsViewsAreClosed) {
   const std::string views = device_.views();
   const std::string theirs =
       absl::StrCat(views, "/0/", kStranger, "/storage/", name_);
@@ -258,7 +293,7 @@ TEST_F(ConfinementTest, OtherAppsViewsAreClosed) {
   }
 }
 
-TEST_F(ConfinementTest, TheDaemonCannotBeSeenInto) {
+TEST_P(ConfinementTest, TheDaemonCannotBeSeenInto) {
   const App camera = device_.Launch(kCamera, View::kApp);
   EXPECT_THAT(camera.Run("LookInto", {absl::StrCat(device_.pid())}),
               Succeeds());
@@ -267,7 +302,7 @@ TEST_F(ConfinementTest, TheDaemonCannotBeSeenInto) {
               Succeeds());
 }
 
-TEST_F(ConfinementTest, TheMountPointIsTheViewAlone) {
+TEST_P(ConfinementTest, TheMountPointIsTheViewAlone) {
   const App camera = device_.Launch(kCamera, View::kApp);
   const Outcome text = camera.Run("Mounts", {});
   ASSERT_THAT(text, Succeeds());
@@ -286,7 +321,7 @@ TEST_F(ConfinementTest, TheMountPointIsTheViewAlone) {
   EXPECT_EQ(here, 1U);
 }
 
-TEST_F(ConfinementTest, AnAppDoesNotCommandTheDaemon) {
+TEST_P(ConfinementTest, AnAppDoesNotCommandTheDaemon) {
   const std::string policy =
       device_.Keep("open.textproto", AllowAllPolicy(1000));
   const auto as_camera = [&](const Arguments& command) {
@@ -306,6 +341,15 @@ TEST_F(ConfinementTest, AnAppDoesNotCommandTheDaemon) {
             0);
   EXPECT_EQ(device_.Status().policy().sha256(), sha);
 }
+
+INSTANTIATE_TEST_SUITE_P(, ConfinementTest,
+                         testing::Values(Device::Lower::kTmpfs,
+                                         Device::Lower::kDisk),
+                         [](const testing::TestParamInfo<Device::Lower>& info) {
+                           return info.param == Device::Lower::kTmpfs
+                                      ? "OnTmpfs"
+                                      : "OnDisk";
+                         });
 
 }  // namespace
 }  // namespace fused::androidtest

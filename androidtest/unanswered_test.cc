@@ -96,6 +96,9 @@ TEST_P(UnansweredTest, ANotificationDoesNotHangTheMount) {
   EXPECT_TRUE(device_->Sync());
   EXPECT_THAT(waiting.Stat("d/a"), FailsWith(ENOENT));
   EXPECT_THAT(waiting.Stat("d/c"), Succeeds());
+  const control::v1::Invalidations told =
+      device_->Status().volumes(0).invalidations();
+  EXPECT_GT(told.entries() + told.epochs(), 0U) << "nothing was posted";
   EXPECT_TRUE(device_->Stop());
 }
 

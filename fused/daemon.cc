@@ -11,7 +11,9 @@
 #include <utility>
 
 #include "absl/log/log.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "fused/explain.h"
 #include "fused/profile.h"
 #include "kernel/mount.h"
@@ -35,6 +37,21 @@ size_t RaiseDescriptorLimit() {
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
   return limit.rlim_cur;
+}
+
+// Path views that a daemon which was killed has left.
+void RemoveStaleViews(const std::string& views_dir) {
+  absl::StatusOr<std::vector<kernel::MountInfo>> mounts = kernel::ListMounts();
+  if (!mounts.ok()) return;
+  for (const kernel::MountInfo& mount : *mounts) {
+    std::string_view subtype = mount.type;
+    if (!absl::StartsWith(mount.path, views_dir + "/") ||
+        !absl::ConsumePrefix(&subtype, "fuse.")) {
+      continue;
+    }
+    // One that is alive is another daemon's.
+    kernel::RemoveStaleMounts(mount.path, subtype).IgnoreError();
+  }
 }
 
 }  // namespace
@@ -65,16 +82,18 @@ bool Daemon::Prepare(StartError& error) {
   absl::StatusOr<std::unique_ptr<PolicyManager>> policies =
       PolicyManager::Create({settings_.policy, settings_.apps}, state_.get());
   if (!policies.ok()) {
-    const bool refused = absl::IsFailedPrecondition(policies.status());
-    return Fail(error, refused ? kExitPolicyRefused : kExitInternal,
-                policies.status());
+    const absl::Status& status = policies.status();
+    return Fail(error,
+                absl::IsFailedPrecondition(status) ? kExitPolicyRefused
+                : absl::IsInvalidArgument(status)  ? kExitUsage
+                                                   : kExitInternal,
+                status);
   }
   policies_ = *std::move(policies);
 
   absl::StatusOr<kernel::Features> features = kernel::ProbeFeatures();
   if (!features.ok()) return Fail(error, kExitMountFailed, features.status());
   features_ = *std::move(features);
-  LOG(INFO) << features_.OneLine();
 
   invalidations_ = std::make_unique<kernel::InvalidationWorker>(
       kernel::InvalidationWorker::Options{});
@@ -110,6 +129,7 @@ bool Daemon::MountVolumes(StartError& error) {
                                       made ? made.message() : "chmod failed")};
     return false;
   }
+  RemoveStaleViews(settings_.views_dir);
   Volume::Shared shared;
   shared.rules = &policies_->rules();
   shared.invalidations = invalidations_.get();
@@ -129,12 +149,15 @@ bool Daemon::MountVolumes(StartError& error) {
       return Fail(error, usage ? kExitUsage : kExitMountFailed,
                   volume.status());
     }
-    for (const std::string& warning : (*volume)->warnings()) {
-      LOG(WARNING) << (*volume)->name() << ": " << warning;
-    }
     volumes_.push_back(*std::move(volume));
     const absl::Status status = volumes_.back()->Mount();
     if (!status.ok()) return Fail(error, kExitMountFailed, status);
+  }
+  LOG(INFO) << features_.OneLine();
+  for (const std::unique_ptr<Volume>& volume : volumes_) {
+    for (const std::string& warning : volume->warnings()) {
+      LOG(WARNING) << volume->name() << ": " << warning;
+    }
   }
   policies_->OnChange([this] {
     for (const std::unique_ptr<Volume>& volume : volumes_) {
@@ -152,11 +175,16 @@ void Daemon::Stop() {
   if (server_ != nullptr) server_->Stop();
   if (policies_ != nullptr) policies_->OnChange(nullptr);
   for (const std::unique_ptr<Volume>& volume : volumes_) volume->Unmount();
+  // While requests are answered: an invalidation may wait for one.
+  if (invalidations_ != nullptr) invalidations_->Stop();
   if (loop_ != nullptr) loop_->Stop();
+  // Of all volumes before the first view lets go of what it holds: a lock is
+  // not granted by the daemon's end.
+  for (const std::unique_ptr<Volume>& volume : volumes_) volume->CancelWaits();
   server_ = nullptr;
-  invalidations_ = nullptr;
   loop_ = nullptr;
   volumes_.clear();
+  invalidations_ = nullptr;
 }
 
 control::v1::Status Daemon::GetStatus() {

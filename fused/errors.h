@@ -28,6 +28,8 @@ inline absl::Status NotDirectory() { return kernel::ErrnoStatus(ENOTDIR); }
 // A set-id bit can't be set while a writer is on passthrough.
 inline absl::Status Busy() { return kernel::ErrnoStatus(ETXTBSY); }
 inline absl::Status NotSupported() { return kernel::ErrnoStatus(EOPNOTSUPP); }
+// The kernel falls back to its own, and does not ask again.
+inline absl::Status NotImplemented() { return kernel::ErrnoStatus(ENOSYS); }
 // The ioctl is not one of the harmless few.
 inline absl::Status NotThatIoctl() { return kernel::ErrnoStatus(ENOTTY); }
 

@@ -6,7 +6,18 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <fstream>
+#include <string>
+#include <string_view>
+
 #include "absl/log/check.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "kernel/lower.h"
+#include "kernel/status.h"
 
 namespace fused {
 namespace {
@@ -27,7 +38,45 @@ void RaiseCapabilities() {
   CHECK_EQ(syscall(SYS_capset, &capabilities.header, capabilities.data), 0);
 }
 
+// Whether the caller is in the group. The supplementary groups are the ones
+// of the pid, which is not to be trusted: a wrong answer keeps or clears a bit
+// of a file that the caller may write, no more; what can't be read is a no.
+bool InGroup(const kernel::Caller& caller, gid_t group) {
+  if (caller.gid == group) return true;
+  std::ifstream status(absl::StrCat("/proc/", caller.pid, "/status"));
+  std::string line;
+  while (std::getline(status, line)) {
+    std::string_view groups = line;
+    if (!absl::ConsumePrefix(&groups, "Groups:")) continue;
+    for (const std::string_view text :
+         absl::StrSplit(groups, absl::ByAnyChar(" \t"), absl::SkipEmpty())) {
+      uint32_t number = 0;
+      if (absl::SimpleAtoi(text, &number) && number == group) return true;
+    }
+    return false;
+  }
+  return false;
+}
+
 }  // namespace
+
+absl::Status ClearSetId(const kernel::Caller& caller, int fd) {
+  absl::StatusOr<struct stat> stat = kernel::Stat(fd);
+  if (!stat.ok()) return stat.status();
+  if (!S_ISREG(stat->st_mode)) return absl::OkStatus();
+  mode_t clear = stat->st_mode & S_ISUID;
+  if ((stat->st_mode & S_ISGID) != 0 &&
+      ((stat->st_mode & S_IXGRP) != 0 ||
+       // A chown by root comes here too, and leaves that one standing.
+       (caller.uid != 0 && !InGroup(caller, stat->st_gid)))) {
+    clear |= S_ISGID;
+  }
+  if (clear == 0) return absl::OkStatus();
+  if (chmod(kernel::ProcPath(fd).text, stat->st_mode & 07777 & ~clear) != 0) {
+    return kernel::ErrnoStatus(errno);
+  }
+  return absl::OkStatus();
+}
 
 CallerIdentity::CallerIdentity(const kernel::Caller& caller)
     : gid_(static_cast<gid_t>(setfsgid(caller.gid))),

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include "absl/status/status.h"
 #include "kernel/types.h"
 
 namespace fused {
@@ -29,6 +30,12 @@ class CallerIdentity {
   gid_t gid_;
   mode_t umask_;
 };
+
+// Clears what a write by an unprivileged process clears: the set-user-id bit,
+// and the set-group-id bit of a file that its group may execute, or whose group
+// the caller is not in. `fd` may be O_PATH; other than regular files are left
+// alone. Source: setattr_should_drop_suidgid() of Linux' fs/attr.c.
+absl::Status ClearSetId(const kernel::Caller& caller, int fd);
 
 }  // namespace fused
 

@@ -118,7 +118,9 @@ auto FirstTouching(Map& segments, uint64_t first) {
 
 }  // namespace
 
-LockTable::~LockTable() {
+LockTable::~LockTable() { CancelAll(); }
+
+void LockTable::CancelAll() {
   Answers answers;
   {
     absl::MutexLock lock(&mutex_);

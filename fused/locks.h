@@ -71,6 +71,9 @@ class LockTable {
   // EINTR for a request that still waits; nothing for another ticket.
   void Cancel(uint64_t ticket);
 
+  // EINTR for all that waits.
+  void CancelAll();
+
   // Drops what an owner holds: at FLUSH, at the last RELEASE. Requests that
   // wait go on waiting.
   void ReleasePosix(Owner owner);

@@ -405,5 +405,20 @@ TEST(LockTableTest, ManyThreads) {
   EXPECT_TRUE(table.empty());
 }
 
+TEST(CancelAllTest, GrantsToNobody) {
+  LockTable table;
+  EXPECT_EQ(0, SetNow(table, kA, Range(F_WRLCK, 0, 0)));
+  EXPECT_EQ(0, FlockNow(table, kA, LOCK_EX));
+  Answer posix;
+  Answer flock;
+  EXPECT_NE(0u, table.Set(kB, Range(F_WRLCK, 0, 1), true, posix.Keep()));
+  EXPECT_NE(0u, table.Flock(kB, LOCK_EX, flock.Keep()));
+  table.CancelAll();
+  table.ReleaseView(kA.view);
+  EXPECT_EQ(EINTR, posix.error);
+  EXPECT_EQ(EINTR, flock.error);
+  EXPECT_TRUE(table.empty());
+}
+
 }  // namespace
 }  // namespace fused

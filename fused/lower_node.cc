@@ -5,12 +5,61 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <vector>
 
 #include "absl/hash/hash.h"
 #include "absl/strings/str_join.h"
 #include "kernel/status.h"
 
 namespace fused {
+namespace {
+
+// No user's number: what lies there is nobody's.
+constexpr uint32_t kNowhere = UINT32_MAX;
+
+// Tells, on a way upwards, that it runs in a circle: moves behind the daemon's
+// back, of which it has seen the later one first, can leave places so. (Brent's
+// algorithm: no memory, for ways that are long.)
+class CircleGuard {
+ public:
+  bool Closes(const LowerNode* node) {
+    if (node == mark_) return true;
+    if (++steps_ == limit_) {
+      mark_ = node;
+      steps_ = 0;
+      limit_ *= 2;
+    }
+    return false;
+  }
+
+ private:
+  const LowerNode* mark_ = nullptr;
+  size_t steps_ = 0;
+  size_t limit_ = 1;
+};
+
+// Lets go of a parent. Its own parent may go with it, and so on: one after the
+// other, not one within the other, for an app may nest directories as deep as
+// it likes.
+void LetGo(std::shared_ptr<LowerNode> parent) {
+  thread_local std::vector<std::shared_ptr<LowerNode>>* waiting = nullptr;
+  if (parent == nullptr) return;
+  if (waiting != nullptr) {
+    waiting->push_back(std::move(parent));
+    return;
+  }
+  std::vector<std::shared_ptr<LowerNode>> mine;
+  waiting = &mine;
+  mine.push_back(std::move(parent));
+  while (!mine.empty()) {
+    parent = std::move(mine.back());
+    mine.pop_back();
+    parent = nullptr;
+  }
+  waiting = nullptr;
+}
+
+}  // namespace
 
 LowerNode::LowerNode(LowerTree* tree, const struct stat& stat, kernel::Fd fd)
     : tree_(tree),
@@ -22,11 +71,14 @@ LowerNode::LowerNode(LowerTree* tree, const struct stat& stat, kernel::Fd fd)
 }
 
 LowerNode::~LowerNode() {
+  std::shared_ptr<LowerNode> parent;
   {
     absl::MutexLock lock(&mutex_);
     if (fd_ != nullptr) tree_->held_.fetch_sub(1, std::memory_order_relaxed);
+    parent = std::move(place_.parent);
   }
   tree_->Remove({device_, inode_});
+  LetGo(std::move(parent));
 }
 
 absl::StatusOr<Pin> LowerNode::Descriptor() {
@@ -41,7 +93,7 @@ absl::StatusOr<Pin> LowerNode::Descriptor() {
     handle = *handle_;
   }
   absl::StatusOr<kernel::Fd> opened =
-      kernel::OpenHandle(tree_->root_descriptor(), handle, O_PATH);
+      kernel::OpenHandle(tree_->handle_root_.get(), handle, O_PATH);
   if (!opened.ok()) return opened.status();
   Pin pin = std::make_shared<const kernel::Fd>(*std::move(opened));
   {
@@ -56,6 +108,7 @@ absl::StatusOr<Pin> LowerNode::Descriptor() {
 }
 
 bool LowerNode::Evict() {
+  if (!tree_->has_handles()) return false;
   Pin pin;
   bool has_handle = false;
   {
@@ -142,10 +195,16 @@ Facts LowerNode::Classify(const policy::Snapshot& snapshot) {
   // nest directories as deep as it likes.
   std::vector<std::pair<LowerNode*, Place>> chain;
   LowerNode* node = this;
+  CircleGuard guard;
+  // What can't be placed is classed so, and not for long.
+  bool keep = true;
   while (!facts.has_value()) {
-    if (place.parent == nullptr) {
-      facts = node->FactsAt(snapshot, snapshot.Root(tree_->user()), "");
-      node->Keep(epoch, generation, place, *facts);
+    const bool root = node == tree_->root().get();
+    keep = root || (place.parent != nullptr && !guard.Closes(node));
+    if (root || !keep) {
+      facts = node->FactsAt(snapshot,
+                            snapshot.Root(root ? tree_->user() : kNowhere), "");
+      if (keep) node->Keep(epoch, generation, place, *facts);
       break;
     }
     chain.emplace_back(node, place);
@@ -156,7 +215,7 @@ Facts LowerNode::Classify(const policy::Snapshot& snapshot) {
     const auto& [child, at] = *step;
     facts = child->FactsAt(snapshot, snapshot.Child(facts->location, at.name),
                            at.name);
-    child->Keep(epoch, generation, at, *facts);
+    if (keep) child->Keep(epoch, generation, at, *facts);
   }
   return *facts;
 }
@@ -250,7 +309,7 @@ absl::StatusOr<std::unique_ptr<LowerTree>> LowerTree::Create(
   absl::StatusOr<Found> found = tree->Intern(*std::move(own));
   if (!found.ok()) return found.status();
   tree->root_ = std::move(found->node);
-  tree->has_handles_ = kernel::HandleOf(tree->root_descriptor()).ok();
+  tree->FindHandles();
   const kernel::ProcPath path(tree->root_descriptor());
   tree->has_xattrs_ =
       getxattr(path.text, kOwnerXattr, nullptr, 0) >= 0 || errno == ENODATA;
@@ -259,6 +318,21 @@ absl::StatusOr<std::unique_ptr<LowerTree>> LowerTree::Create(
 
 LowerTree::LowerTree(kernel::Fd root, const Options& options)
     : options_(options), root_fd_(std::move(root)) {}
+
+void LowerTree::FindHandles() {
+  // open_by_handle_at(2) takes no O_PATH descriptor for the mount.
+  absl::StatusOr<kernel::Fd> root =
+      kernel::OpenBeneath(root_fd_.get(), ".", O_RDONLY | O_DIRECTORY);
+  if (!root.ok()) return;
+  const absl::StatusOr<kernel::FileHandle> handle =
+      kernel::HandleOf(root->get());
+  // Having one is not all: opening it takes a privilege.
+  if (!handle.ok() || !kernel::OpenHandle(root->get(), *handle, O_PATH).ok()) {
+    return;
+  }
+  handle_root_ = *std::move(root);
+  has_handles_ = true;
+}
 
 LowerTree::~LowerTree() { root_ = nullptr; }
 
@@ -305,11 +379,14 @@ absl::StatusOr<LowerTree::Found> LowerTree::Intern(kernel::Fd fd) {
   if (known != nullptr) {
     absl::StatusOr<kernel::FileHandle> now = kernel::HandleOf(fd.get());
     if (now.ok() && handle.has_value() && *now == *handle) {
-      absl::MutexLock lock(&known->mutex_);
-      if (known->fd_ == nullptr) {
-        known->fd_ = std::make_shared<const kernel::Fd>(std::move(fd));
-        held_.fetch_add(1, std::memory_order_relaxed);
+      {
+        absl::MutexLock lock(&known->mutex_);
+        if (known->fd_ == nullptr) {
+          known->fd_ = std::make_shared<const kernel::Fd>(std::move(fd));
+          held_.fetch_add(1, std::memory_order_relaxed);
+        }
       }
+      Sweep();
       return Found{known, *stat};
     }
     // The number has been given to a new inode; the old node is stale.
@@ -373,7 +450,8 @@ void LowerTree::Sweep() {
 std::string LowerTree::PathOf(const LowerNode& node) const {
   std::vector<std::string> names;
   Place place = node.place();
-  while (place.parent != nullptr) {
+  CircleGuard guard;
+  while (place.parent != nullptr && !guard.Closes(place.parent.get())) {
     names.push_back(std::move(place.name));
     place = place.parent->place();
   }

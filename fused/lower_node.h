@@ -264,6 +264,8 @@ class LowerTree {
 
   LowerTree(kernel::Fd root, const Options& options);
 
+  // Whether descriptors can be given up and had again by file handles.
+  void FindHandles();
   Shard& ShardOf(const Key& key);
   void Remove(const Key& key);
   // Gives descriptors up until the budget is kept again.
@@ -271,6 +273,8 @@ class LowerTree {
 
   const Options options_;
   const kernel::Fd root_fd_;
+  // What handles are opened by; not O_PATH.
+  kernel::Fd handle_root_;
   bool has_handles_ = false;
   bool has_xattrs_ = false;
   std::atomic<uint64_t> generation_{1};

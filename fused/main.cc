@@ -136,7 +136,10 @@ int main(int argc, char** argv) {
     const absl::Status status =
         fused::PolicyManager::Check({settings->policy, settings->apps});
     if (status.ok()) return 0;
-    return Complain(std::string(status.message()), fused::kExitPolicyRefused);
+    return Complain(std::string(status.message()),
+                    absl::IsFailedPrecondition(status)
+                        ? fused::kExitPolicyRefused
+                        : fused::kExitUsage);
   }
   if (settings->daemonize) return Daemonize(*settings);
   return Serve(*settings, fused::kernel::Fd());

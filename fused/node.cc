@@ -65,9 +65,10 @@ std::shared_ptr<Node> NodeTable::Enter(const std::shared_ptr<LowerNode>& lower,
     IdShard& ids = ShardOf(made->id());
     absl::MutexLock id_lock(&ids.mutex);
     ids.nodes.emplace(made->id(), made);
+    // Before anyone can forget it.
+    lower->AddSighting({view_, made->id()});
   }
   size_.fetch_add(1, std::memory_order_relaxed);
-  lower->AddSighting({view_, made->id()});
   return made;
 }
 

@@ -53,7 +53,7 @@ constexpr OpcodeRow kRows[] = {
     {FUSE_BMAP, "BMAP", "-", kNobody},
     {FUSE_DESTROY, "DESTROY", "-", kConnection},
     {FUSE_IOCTL, "IOCTL", "handle", kDaemon},
-    {FUSE_POLL, "POLL", "handle", kTables},
+    {FUSE_POLL, "POLL", "-", kNobody},
     {FUSE_NOTIFY_REPLY, "NOTIFY_REPLY", "-", kConnection},
     {FUSE_BATCH_FORGET, "BATCH_FORGET", "-", kTables},
     {FUSE_FALLOCATE, "FALLOCATE", "handle", kDaemon},

@@ -1,5 +1,6 @@
 #include "fused/policy_manager.h"
 
+#include <cerrno>
 #include <fstream>
 #include <iterator>
 #include <utility>
@@ -20,11 +21,13 @@ using policy::Snapshot;
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
+  std::string content(std::istreambuf_iterator<char>(in), {});
   if (!in) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(path, ":0:0: : can't be read"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": can't be read: ",
+        kernel::Describe(kernel::ErrnoStatus(errno == 0 ? EIO : errno))));
   }
-  return std::string(std::istreambuf_iterator<char>(in), {});
+  return content;
 }
 
 absl::Status Refused(const Issues& issues) {
@@ -100,7 +103,8 @@ absl::Status PolicyManager::LoadPolicy(const std::string& file) {
     return absl::OkStatus();
   }
   policy_ = loaded->compiled;
-  return state_->Write(kPolicyFile, policy_->source().SerializeAsString());
+  policy_is_new_ = true;
+  return absl::OkStatus();
 }
 
 absl::Status PolicyManager::LoadApps(const std::string& file) {
@@ -136,7 +140,20 @@ absl::Status PolicyManager::LoadApps(const std::string& file) {
     return absl::OkStatus();
   }
   apps_ = *std::move(parsed);
-  return state_->Write(kAppsFile, apps_.message.SerializeAsString());
+  apps_are_new_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status PolicyManager::KeepLoaded() {
+  if (policy_is_new_) {
+    absl::Status status =
+        state_->Write(kPolicyFile, policy_->source().SerializeAsString());
+    if (!status.ok()) return status;
+  }
+  if (apps_are_new_) {
+    return state_->Write(kAppsFile, apps_.message.SerializeAsString());
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<PolicyManager>> PolicyManager::Create(
@@ -151,6 +168,9 @@ absl::StatusOr<std::unique_ptr<PolicyManager>> PolicyManager::Create(
   std::shared_ptr<const Snapshot> snapshot = Snapshot::Build(
       ++manager->epoch_, manager->policy_, manager->apps_, issues);
   if (snapshot == nullptr) return Refused(issues);
+  // Not before all is well: a start that is refused leaves the last good ones.
+  status = manager->KeepLoaded();
+  if (!status.ok()) return status;
   manager->rules_.Set(std::move(snapshot));
   return manager;
 }

@@ -34,6 +34,7 @@ class PolicyManager {
   // is at least the last good one's; else the last good one; else the built-in
   // policy and no apps. `state` must outlive the manager. FAILED_PRECONDITION:
   // a file is refused, with every issue as a line of the message.
+  // INVALID_ARGUMENT: one can't be read.
   static absl::StatusOr<std::unique_ptr<PolicyManager>> Create(
       const Start& start, StateDir* state);
 
@@ -59,6 +60,8 @@ class PolicyManager {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status LoadApps(const std::string& file)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Makes what the files of a start brought the last good ones.
+  absl::Status KeepLoaded() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   control::v1::PushResponse PushPolicy(const control::v1::PushRequest& request)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   control::v1::PushResponse PushApps(const control::v1::PushRequest& request)
@@ -76,6 +79,8 @@ class PolicyManager {
   policy::Parsed<policy::v1::AppDirectory> apps_ ABSL_GUARDED_BY(mutex_);
   std::function<void()> changed_ ABSL_GUARDED_BY(mutex_);
   uint64_t epoch_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool policy_is_new_ ABSL_GUARDED_BY(mutex_) = false;
+  bool apps_are_new_ ABSL_GUARDED_BY(mutex_) = false;
   Rules rules_;
 };
 

@@ -34,6 +34,14 @@ void View::SetSession(const std::shared_ptr<kernel::Session>& session) {
   peer_->SetSession(session);
 }
 
+void View::CancelWaits() {
+  for (const std::shared_ptr<Handle>& handle : files_.All()) {
+    if (LockTable* const locks = handle->node->lower->locks_or_null()) {
+      locks->CancelAll();
+    }
+  }
+}
+
 void View::Close() {
   for (const std::shared_ptr<Handle>& handle : files_.All()) {
     if (files_.Remove(handle->record.id) != nullptr) {

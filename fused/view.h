@@ -67,6 +67,9 @@ class View : public kernel::Operations {
 
   // Before the session serves.
   void SetSession(const std::shared_ptr<kernel::Session>& session);
+  // No request will be served any more: takes back what waits for a lock, so
+  // that Close() of this view or another grants it to nobody.
+  void CancelWaits();
   // The superblock is gone and no request under way: lets go of all handles,
   // locks, backing ids and nodes. Idempotent.
   void Close();
@@ -346,8 +349,10 @@ class View : public kernel::Operations {
   void LeaveMode(Handle& handle);
   void CloseHandle(const std::shared_ptr<Handle>& handle,
                    std::optional<uint64_t> flock_owner);
-  absl::Status TruncateForOpen(const std::shared_ptr<Node>& node,
+  absl::Status TruncateForOpen(const kernel::Caller& caller,
+                               const std::shared_ptr<Node>& node,
                                bool kill_suidgid);
+  static std::string FallbackReason(const absl::Status& status);
   // view_create.cc
   absl::StatusOr<kernel::Fd> MakeFile(const kernel::Caller& caller,
                                       const Actor& actor, int parent,
@@ -356,14 +361,15 @@ class View : public kernel::Operations {
                     const kernel::OpenRequest& request,
                     const policy::Decision& decision,
                     kernel::CreateReply reply);
-  void OpenExisting(const Actor& actor, Target& target,
-                    const kernel::OpenRequest& request,
+  void OpenExisting(const kernel::Caller& caller, const Actor& actor,
+                    Target& target, const kernel::OpenRequest& request,
                     kernel::CreateReply reply);
   absl::StatusOr<policy::Decision> CheckCreate(const Actor& actor,
                                                const Target& target,
                                                const Intent& intent) const;
 
   // view_io.cc
+  absl::Status ClearSetIdUnlessRoot(const kernel::Caller& caller, int fd) const;
   absl::StatusOr<std::shared_ptr<Handle>> FileFor(kernel::HandleId handle,
                                                   bool write) const;
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "fused/errors.h"
+#include "fused/identity.h"
 #include "fused/profile.h"
 #include "fused/view.h"
 #include "kernel/lower.h"
@@ -218,7 +219,7 @@ absl::Status View::ApplyAttributes(const Actor& actor,
     }
   }
   if (values.kill_suidgid && posix()) {
-    status = ClearSetId(fd);
+    status = ClearSetId(caller, fd);
     if (!status.ok()) return status;
   }
   if (values.set_atime || values.set_mtime) {

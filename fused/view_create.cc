@@ -100,8 +100,8 @@ void View::ReplyCreated(const Actor& actor, Target& target, kernel::Fd fd,
 }
 
 // CREATE of a name that another has made meanwhile: an open of that file.
-void View::OpenExisting(const Actor& actor, Target& target,
-                        const kernel::OpenRequest& request,
+void View::OpenExisting(const kernel::Caller& caller, const Actor& actor,
+                        Target& target, const kernel::OpenRequest& request,
                         kernel::CreateReply reply) {
   if ((request.flags & O_EXCL) != 0) return reply.Error(Exists());
   if (target.lower->is_directory()) return reply.Error(IsDirectory());
@@ -121,6 +121,10 @@ void View::OpenExisting(const Actor& actor, Target& target,
     if (truncate(kernel::ProcPath((*pin)->get()).text, 0) != 0) {
       return reply.Error(kernel::ErrnoStatus(errno));
     }
+    if (request.kill_suidgid && posix()) {
+      const absl::Status cleared = ClearSetId(caller, (*pin)->get());
+      if (!cleared.ok()) return reply.Error(cleared);
+    }
     InvalidateEverywhere(*target.lower, true);
     const absl::Status status = Refresh(actor, target);
     if (!status.ok()) return reply.Error(status);
@@ -138,7 +142,7 @@ void View::Create(const kernel::Caller& caller, kernel::NodeId parent,
   absl::StatusOr<Target> target = Resolve(actor, parent, name);
   if (!target.ok()) return reply.Error(target.status());
   if (target->lower != nullptr) {
-    return OpenExisting(actor, *target, request, std::move(reply));
+    return OpenExisting(caller, actor, *target, request, std::move(reply));
   }
   const Intent intent = Intent::FromFlags(request.flags);
   absl::StatusOr<policy::Decision> decision =
@@ -162,7 +166,8 @@ void View::Create(const kernel::Caller& caller, kernel::NodeId parent,
   absl::Status status = Refresh(actor, *target);
   if (status.ok() && target->lower == nullptr) status = NoEntry();
   if (!status.ok()) return reply.Error(status);
-  if (!made) return OpenExisting(actor, *target, request, std::move(reply));
+  if (!made)
+    return OpenExisting(caller, actor, *target, request, std::move(reply));
 
   if (!posix()) {
     target->lower->SetOwner(OwnerFor(actor));

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
-#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -14,7 +13,7 @@
 #include <vector>
 
 #include "fused/errors.h"
-#include "fused/profile.h"
+#include "fused/identity.h"
 #include "fused/view.h"
 #include "kernel/lower.h"
 
@@ -44,6 +43,14 @@ absl::StatusOr<std::shared_ptr<Handle>> View::FileFor(kernel::HandleId handle,
   const Intent& intent = found->record.intent;
   if (write ? !intent.write : !intent.read) return BadHandle();
   return found;
+}
+
+// For the writes that the kernel sends without saying whether the caller may
+// keep the set-id bits.
+absl::Status View::ClearSetIdUnlessRoot(const kernel::Caller& caller,
+                                        int fd) const {
+  if (!posix() || caller.uid == 0) return absl::OkStatus();
+  return ClearSetId(caller, fd);
 }
 
 void View::Read(const kernel::Caller& caller, kernel::NodeId node,
@@ -100,7 +107,7 @@ void View::Write(const kernel::Caller& caller, kernel::NodeId node,
   }
   const LowerNode& lower = *(*handle)->node->lower;
   if (kill_suidgid && posix()) {
-    const absl::Status status = ClearSetId(*fd);
+    const absl::Status status = ClearSetId(caller, *fd);
     if (!status.ok()) return reply.Error(status);
   }
   InvalidateElsewhere(lower, node, false);
@@ -130,6 +137,8 @@ void View::Fallocate(const kernel::Caller& caller, kernel::NodeId node,
   if (fallocate(*fd, mode, offset, length) != 0) {
     return reply.Error(kernel::ErrnoStatus(errno));
   }
+  const absl::Status cleared = ClearSetIdUnlessRoot(caller, *fd);
+  if (!cleared.ok()) return reply.Error(cleared);
   InvalidateElsewhere(*(*handle)->node->lower, node, true);
   reply.Ok();
 }
@@ -168,6 +177,8 @@ void View::CopyFileRange(const kernel::Caller& caller, kernel::NodeId node_in,
   const ssize_t copied = copy_file_range(
       *fd_in, &offset_in, *fd_out, &offset_out, std::min(length, kMost), 0);
   if (copied < 0) return reply.Error(kernel::ErrnoStatus(errno));
+  const absl::Status cleared = ClearSetIdUnlessRoot(caller, *fd_out);
+  if (!cleared.ok()) return reply.Error(cleared);
   InvalidateElsewhere(*(*to)->node->lower, node_out, true);
   reply.Send(static_cast<size_t>(copied));
 }
@@ -196,8 +207,10 @@ void View::Ioctl(const kernel::Caller& caller, kernel::NodeId node,
 
 void View::Poll(const kernel::Caller& caller, kernel::NodeId node,
                 kernel::HandleId handle, kernel::PollReply reply) {
-  // Regular files are always ready.
-  reply.Send(POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM);
+  // Regular files are always ready: the kernel knows, once it is told so, for
+  // the whole connection. An answer would bring a request for each poll, which
+  // io_uring makes by the hundred for a write.
+  reply.Error(NotImplemented());
 }
 
 }  // namespace fused

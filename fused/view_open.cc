@@ -5,9 +5,8 @@
 #include <cerrno>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "fused/errors.h"
-#include "fused/profile.h"
+#include "fused/identity.h"
 #include "fused/view.h"
 #include "kernel/lower.h"
 
@@ -35,7 +34,7 @@ absl::Status View::EnterMode(const std::shared_ptr<Node>& node, Handle& handle,
       if (fresh.ok()) {
         backing = *std::move(fresh);
       } else if (node->mode == NodeMode::kIdle) {
-        context_.fallback(kernel::Describe(fresh.status()));
+        context_.fallback(FallbackReason(fresh.status()));
       } else {
         // Its other handles hold the id, so this can't fail; a daemon-served
         // handle beside them would be refused by the kernel.
@@ -50,6 +49,20 @@ absl::Status View::EnterMode(const std::shared_ptr<Node>& node, Handle& handle,
   node->mode = passthrough ? NodeMode::kPassthrough : NodeMode::kDaemon;
   ++node->handles;
   return absl::OkStatus();
+}
+
+std::string View::FallbackReason(const absl::Status& status) {
+  if (kernel::IsErrno(status, ELOOP)) {
+    return "the lower file lies on file systems that are stacked too deep "
+           "(ELOOP)";
+  }
+  if (kernel::IsErrno(status, EPERM)) {
+    return "the kernel does not let this process register files (EPERM)";
+  }
+  if (kernel::IsErrno(status, ENOSPC) || kernel::IsErrno(status, ENOMEM)) {
+    return "no backing ids are left";
+  }
+  return kernel::Describe(status);
 }
 
 void View::LeaveMode(Handle& handle) {
@@ -104,7 +117,8 @@ absl::StatusOr<View::NewHandle> View::OpenNode(
   return NewHandle{std::move(handle), reply};
 }
 
-absl::Status View::TruncateForOpen(const std::shared_ptr<Node>& node,
+absl::Status View::TruncateForOpen(const kernel::Caller& caller,
+                                   const std::shared_ptr<Node>& node,
                                    bool kill_suidgid) {
   absl::StatusOr<Pin> pin = node->lower->Descriptor();
   if (!pin.ok()) return pin.status();
@@ -112,7 +126,7 @@ absl::Status View::TruncateForOpen(const std::shared_ptr<Node>& node,
     return kernel::ErrnoStatus(errno);
   }
   if (kill_suidgid && posix()) {
-    absl::Status status = ClearSetId((*pin)->get());
+    absl::Status status = ClearSetId(caller, (*pin)->get());
     if (!status.ok()) return status;
   }
   InvalidateElsewhere(*node->lower, node->id(), true);
@@ -152,7 +166,8 @@ void View::Open(const kernel::Caller& caller, kernel::NodeId node_id,
       OpenNode(actor, node, intent, request.flags, decision, kernel::Fd());
   if (!opened.ok()) return reply.Error(opened.status());
   if (intent.truncate) {
-    const absl::Status status = TruncateForOpen(node, request.kill_suidgid);
+    const absl::Status status =
+        TruncateForOpen(caller, node, request.kill_suidgid);
     if (!status.ok()) {
       files_.Remove(opened->handle->record.id);
       CloseHandle(opened->handle, std::nullopt);

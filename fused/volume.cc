@@ -267,6 +267,12 @@ void Volume::Unmount() {
   }
 }
 
+void Volume::CancelWaits() {
+  for (const std::shared_ptr<Mounted>& mounted : views()) {
+    mounted->view.CancelWaits();
+  }
+}
+
 Volume::MountedList Volume::views() const {
   absl::MutexLock lock(&mutex_);
   return views_;

@@ -78,6 +78,8 @@ class Volume {
 
   // Unmounts what has a path. Open files of passthrough go on.
   void Unmount();
+  // Takes back what waits for locks; when the loop has stopped.
+  void CancelWaits();
 
   void FillStatus(control::v1::VolumeStatus& status) const;
   void ListHandles(std::optional<uid_t> uid,

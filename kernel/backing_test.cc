@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/status_matchers.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -140,22 +141,24 @@ TEST(BackingRegistryTest, RegisteringOneNodeHoldsUpNoOther) {
     registering.Notify();
     proceed.WaitForNotification();
   });
-  int32_t slow_id = 0;
-  std::thread slow([&] { slow_id = Must(registry.Acquire(1, 1)).id(); });
+  BackingRef slow_ref;
+  std::thread slow([&] { slow_ref = Must(registry.Acquire(1, 1)); });
   registering.WaitForNotification();
   // Another node, and what only looks.
   EXPECT_TRUE(Must(registry.Acquire(2, 2)).valid());
   EXPECT_FALSE(registry.AcquireWarm(1).valid());
   registry.Doom(1);
   // The same node: waits for the one registration.
-  int32_t same_id = 0;
-  std::thread same([&] { same_id = Must(registry.Acquire(1, 3)).id(); });
+  BackingRef same_ref;
+  std::thread same([&] { same_ref = Must(registry.Acquire(1, 3)); });
   proceed.Notify();
   slow.join();
   same.join();
-  EXPECT_NE(slow_id, 0);
-  EXPECT_NE(same_id, 0);
+  EXPECT_EQ(slow_ref.id(), same_ref.id());
+  EXPECT_EQ(device.opens(), 2);
   // The doom holds.
+  slow_ref.Reset();
+  same_ref.Reset();
   EXPECT_FALSE(registry.AcquireWarm(1).valid());
 }
 

@@ -14,6 +14,7 @@
 
 #include "absl/log/check.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/io/coded_stream.h"
@@ -36,6 +37,40 @@ namespace pb = ::google::protobuf;
 // Deep enough for any condition that a person can read.
 constexpr int kMaxDepth = 64;
 
+// The text format's parser tells of an unknown enumerator when it has read past
+// it: goes back to the place of `name`, from the line and column (both from 0)
+// that it gives. A tab fills up to a multiple of eight, as it counts.
+void GoBackTo(std::string_view name, std::string_view content, int& line,
+              int& column) {
+  size_t end = 0;
+  for (int i = 0; i < line && end != std::string_view::npos; ++i) {
+    end = content.find('\n', end);
+    if (end != std::string_view::npos) ++end;
+  }
+  if (end == std::string_view::npos) return;
+  end = std::min(content.size(), end + static_cast<size_t>(column));
+  const size_t found = content.rfind(name, end);
+  if (found == std::string_view::npos) return;
+  line = 0;
+  column = 0;
+  for (const char c : content.substr(0, found)) {
+    if (c == '\n') {
+      ++line;
+      column = 0;
+    } else {
+      column += c == '\t' ? 8 - column % 8 : 1;
+    }
+  }
+}
+
+// The first text in double quotes of a message.
+std::string_view Quoted(std::string_view message) {
+  const size_t begin = message.find('"');
+  if (begin == std::string_view::npos) return "";
+  message.remove_prefix(begin + 1);
+  return message.substr(0, message.find('"'));
+}
+
 class TextErrors : public pb::io::ErrorCollector {
  public:
   TextErrors(std::string_view content, std::string_view file,
@@ -45,6 +80,11 @@ class TextErrors : public pb::io::ErrorCollector {
   // Both from 0; -1 for the input as a whole.
   void AddError(int line, pb::io::ColumnNumber column,
                 const std::string& message) override {
+    const std::string_view name = Quoted(message);
+    if (absl::StartsWith(message, "Unknown enumeration value") && line >= 0 &&
+        !name.empty()) {
+      GoBackTo(name, content_, line, column);
+    }
     issues_.push_back({std::string(file_), line + 1, column + 1,
                        line < 0 ? "" : FieldAt(content_, line, column, type_),
                        message});

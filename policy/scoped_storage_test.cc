@@ -161,7 +161,7 @@ TEST_F(ScopedStorageTest, SystemDirectories) {
   EXPECT_EQ(Cell("nobody", "Android/obb/"), "S EACCES:LXN EPERM:MT");
   EXPECT_EQ(Cell("installer", "Android/obb/"), "SL EACCES:XN EPERM:MT");
   EXPECT_EQ(Cell("installer", "Android/data/"), "S EACCES:LXN EPERM:MT");
-  EXPECT_EQ(Cell("manager", "Android/data/"), "SLM EPERM:XNT");
+  EXPECT_EQ(Cell("manager", "Android/data/"), "SLM EACCES:XN EPERM:T");
   EXPECT_EQ(Cell("manager", "Android/"), "SLM EPERM:XNT");
   EXPECT_EQ(Cell("unlisted", "Android/"), "SL EACCES:MXNT");
   EXPECT_EQ(Cell("unlisted", "Android/data/"), "S EACCES:LMXNT");

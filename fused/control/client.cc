@@ -21,13 +21,13 @@ absl::StatusOr<Client> Client::Connect(const std::string& socket) {
   return Client(*std::move(connected));
 }
 
-absl::Status Client::Wait(short events, absl::Time deadline) {
+absl::Status Client::Wait(int events, absl::Time deadline) {
   for (;;) {
     const absl::Duration left = deadline - absl::Now();
     if (left <= absl::ZeroDuration()) {
       return absl::DeadlineExceededError("the daemon does not answer in time");
     }
-    struct pollfd one = {socket_.get(), events, 0};
+    struct pollfd one = {socket_.get(), static_cast<int16_t>(events), 0};
     const int64_t milliseconds =
         std::min<int64_t>(absl::ToInt64Milliseconds(left), 60'000) + 1;
     const int ready = poll(&one, 1, static_cast<int>(milliseconds));

@@ -34,7 +34,7 @@ class Client {
  private:
   explicit Client(kernel::Fd socket) : socket_(std::move(socket)) {}
 
-  absl::Status Wait(short events, absl::Time deadline);
+  absl::Status Wait(int events, absl::Time deadline);
   absl::Status Send(const std::string& frame, absl::Time deadline);
 
   kernel::Fd socket_;

@@ -27,7 +27,7 @@ TEST(FrameTest, RoundTripInAnyPieces) {
     FrameDecoder decoder;
     int whole = 0;
     for (size_t at = 0; at < stream.size(); at += piece) {
-      decoder.Feed(std::string_view(stream).substr(at, piece));
+      decoder.Feed(stream.substr(at, piece));
       for (;;) {
         auto next = decoder.Next();
         ASSERT_TRUE(next.ok());

@@ -71,6 +71,21 @@ absl::StatusOr<Secret> SecretAt(const std::string& path,
   return ErrnoStatus(ENOENT, absl::StrCat("no mount at ", path));
 }
 
+// What is mounted below a directory that is hidden goes: its place in the mount
+// table would tell of it.
+absl::Status DetachBelow(const std::string& directory) {
+  auto table = ReadMountTable();
+  if (!table.ok()) return table.status();
+  // The later ones may stand on the earlier ones.
+  for (auto mount = table->rbegin(); mount != table->rend(); ++mount) {
+    if (mount->path == directory || !IsWithin(mount->path, directory)) continue;
+    if (umount2(mount->path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0) {
+      return ErrnoStatus(errno, absl::StrCat("cannot unmount ", mount->path));
+    }
+  }
+  return absl::OkStatus();
+}
+
 // Whether the path, if it is to be seen, is in this very mount.
 bool Shows(const std::string& path, const MountEntry& mount) {
   auto id = MountIdOf(path);
@@ -196,6 +211,7 @@ absl::Status EnterNamespace(const control::v1::RunResponse& response,
       }
     }
     in_secret |= IsWithin(old, path);
+    if (auto status = DetachBelow(path); !status.ok()) return status;
     auto secret = SecretAt(path, *table);
     if (!secret.ok()) return secret.status();
     secrets.push_back(*std::move(secret));
@@ -211,16 +227,17 @@ absl::Status EnterNamespace(const control::v1::RunResponse& response,
 
 absl::Status BecomeApp(uint32_t uid) {
   if (uid == 0) return ErrnoStatus(EPERM, "an app that is root");
-  if (close_range(3, UINT_MAX, 0) != 0)
+  if (close_range(3, UINT_MAX, 0) != 0) {
     return ErrnoStatus(errno, "close_range");
+  }
   // The bounding set ends where the kernel knows no more capabilities.
-  for (unsigned long cap = 0; cap < 64; ++cap) {
+  for (uint64_t cap = 0; cap < 64; ++cap) {
     if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0) {
       if (errno == EINVAL && cap > 0) break;
       return ErrnoStatus(errno, "capability bounding set");
     }
   }
-  constexpr unsigned long kSecure =
+  constexpr uint64_t kSecure =
       SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
       SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
   if (prctl(PR_SET_SECUREBITS, kSecure, 0, 0, 0) != 0) {

@@ -63,7 +63,7 @@ class FusedctlTest : public testing::Test {
   }
 
   std::string Write(const std::string& name, const std::string& content) {
-    const std::string path = absl::StrCat(directory_, "/", name);
+    std::string path = absl::StrCat(directory_, "/", name);
     std::ofstream(path) << content;
     return path;
   }

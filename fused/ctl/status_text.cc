@@ -78,8 +78,9 @@ std::string VolumeText(const control::v1::VolumeStatus& volume) {
            ? "yes"
            : absl::StrCat("no: ", Printable(volume.passthrough_reason())));
   line("opens", Opens(volume.opens()));
-  if (!volume.fallbacks().empty())
+  if (!volume.fallbacks().empty()) {
     line("fallbacks", Counts(volume.fallbacks()));
+  }
   line("requests", Counts(volume.requests()));
   line("holds",
        absl::StrCat(volume.nodes(), " nodes, ", volume.handles(), " handles, ",

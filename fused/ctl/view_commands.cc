@@ -27,8 +27,9 @@ int View(const Arguments&) {
   view.set_user(absl::GetFlag(FLAGS_user));
   view.set_volume(absl::GetFlag(FLAGS_volume));
   view.set_close(absl::GetFlag(FLAGS_close));
-  if (view.package().empty())
+  if (view.package().empty()) {
     return Fail(kUsage, "view: --package=P is wanted");
+  }
   int code = kDone;
   auto reply = Ask(request, code);
   if (!reply.has_value()) return code;

@@ -1,0 +1,552 @@
+// One object for each lower inode, whatever happens to names and descriptors.
+#include "fused/lower_node.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status_matchers.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "fused/testing/snapshot.h"
+#include "gtest/gtest.h"
+#include "kernel/status.h"
+#include "kernel/testing/scratch.h"
+
+namespace fused {
+namespace {
+
+using ::absl_testing::IsOk;
+using NodePtr = std::shared_ptr<LowerNode>;
+
+constexpr std::string_view kPolicy = R"(
+name: "test" version: 1
+path_classes { name: "photos" patterns: "Pictures/**" }
+path_classes { name: "music" patterns: "Music/**" }
+rules { name: "all" operations: ANY effect { allow {} } }
+)";
+
+constexpr std::string_view kApps = R"(
+version: 1
+apps { package: "com.example" uid: 10001 }
+)";
+
+class LowerNodeTest : public testing::Test {
+ protected:
+  void SetUp() override { Start({}); }
+  void TearDown() override { tree_ = nullptr; }
+
+  void Start(const LowerTree::Options& options) {
+    kernel::Fd root(
+        open(scratch_.path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    absl::StatusOr<std::unique_ptr<LowerTree>> tree =
+        LowerTree::Create(std::move(root), options);
+    ASSERT_THAT(tree, IsOk());
+    tree_ = *std::move(tree);
+  }
+
+  absl::StatusOr<NodePtr> TryLookup(const NodePtr& parent,
+                                    const std::string& name) {
+    absl::StatusOr<LowerTree::Found> found =
+        tree_->Lookup(parent, name.c_str());
+    if (!found.ok()) return found.status();
+    return found->node;
+  }
+  NodePtr Lookup(const NodePtr& parent, const std::string& name) {
+    absl::StatusOr<NodePtr> found = TryLookup(parent, name);
+    EXPECT_THAT(found, IsOk()) << name;
+    return found.ok() ? *found : nullptr;
+  }
+  NodePtr Lookup(const std::string& name) {
+    return Lookup(tree_->root(), name);
+  }
+
+  std::string ClassOf(const NodePtr& node) const {
+    return std::string(snapshot_->policy().ClassName(
+        node->Classify(*snapshot_).object.path_class));
+  }
+
+  void Rename(const std::string& from, const std::string& to) const {
+    ASSERT_EQ(rename(scratch_.Path(from).c_str(), scratch_.Path(to).c_str()),
+              0);
+  }
+
+  // A node of no lower file, for what would take too many.
+  NodePtr Synthetic(uint64_t inode, mode_t mode) {
+    struct stat stat = {};
+    stat.st_dev = 12345;
+    stat.st_ino = inode;
+    stat.st_mode = mode;
+    return std::make_shared<LowerNode>(tree_.get(), stat, kernel::Fd());
+  }
+
+  kernel::ScratchDirectory scratch_;
+  std::unique_ptr<LowerTree> tree_;
+  std::shared_ptr<const policy::Snapshot> snapshot_ =
+      MakeSnapshot(kPolicy, kApps);
+};
+
+TEST_F(LowerNodeTest, OneObjectForEachInode) {
+  scratch_.MakeFile("a", "");
+  scratch_.MakeDirectory("d");
+  scratch_.MakeFile("d/a", "");
+  const NodePtr a = Lookup("a");
+  EXPECT_EQ(Lookup("a"), a);
+  EXPECT_TRUE(a->is_regular());
+  const NodePtr d = Lookup("d");
+  EXPECT_TRUE(d->is_directory());
+  EXPECT_NE(Lookup(d, "a"), a);
+  EXPECT_EQ(tree_->nodes(), 3u);
+  struct stat stat = {};
+  ASSERT_EQ(::stat(scratch_.Path("a").c_str(), &stat), 0);
+  EXPECT_EQ(a->inode(), stat.st_ino);
+  EXPECT_EQ(a->device(), stat.st_dev);
+  EXPECT_EQ(&a->tree(), tree_.get());
+}
+
+TEST_F(LowerNodeTest, GoesWithItsLastUse) {
+  scratch_.MakeDirectory("d");
+  scratch_.MakeFile("d/a", "");
+  NodePtr d = Lookup("d");
+  NodePtr a = Lookup(d, "a");
+  // A child keeps its parents, by which it is classified.
+  d = nullptr;
+  EXPECT_EQ(tree_->nodes(), 3u);
+  EXPECT_EQ(tree_->PathOf(*a), "d/a");
+  a = nullptr;
+  EXPECT_EQ(tree_->nodes(), 1u);
+  EXPECT_EQ(tree_->descriptors(), 1u);
+}
+
+TEST_F(LowerNodeTest, LookupTakesOneNameAndFollowsNothing) {
+  scratch_.MakeDirectory("d");
+  scratch_.MakeFile("d/a", "");
+  ASSERT_EQ(symlink("/etc", scratch_.Path("link").c_str()), 0);
+  for (const char* name : {"", ".", "..", "d/a", "/", "/etc", "d/"}) {
+    EXPECT_TRUE(
+        kernel::IsErrno(TryLookup(tree_->root(), name).status(), EINVAL))
+        << name;
+  }
+  EXPECT_TRUE(
+      kernel::IsErrno(TryLookup(tree_->root(), "absent").status(), ENOENT));
+  EXPECT_TRUE(kernel::IsErrno(
+      TryLookup(tree_->root(), std::string(300, 'n')).status(), ENAMETOOLONG));
+  const NodePtr link = Lookup("link");
+  EXPECT_EQ(link->type(), static_cast<mode_t>(S_IFLNK));
+  EXPECT_FALSE(TryLookup(link, "passwd").ok());
+}
+
+TEST_F(LowerNodeTest, HardLinksAreOneNode) {
+  scratch_.MakeDirectory("Pictures");
+  scratch_.MakeDirectory("Music");
+  scratch_.MakeFile("Pictures/a", "");
+  ASSERT_EQ(link(scratch_.Path("Pictures/a").c_str(),
+                 scratch_.Path("Music/b").c_str()),
+            0);
+  const NodePtr pictures = Lookup("Pictures");
+  const NodePtr music = Lookup("Music");
+  const NodePtr a = Lookup(pictures, "a");
+  EXPECT_EQ(ClassOf(a), "photos");
+  EXPECT_EQ(Lookup(music, "b"), a);
+  // The place is the last name used; a name's own class is there for asking.
+  EXPECT_EQ(tree_->PathOf(*a), "Music/b");
+  EXPECT_EQ(ClassOf(a), "music");
+  const Facts facts = a->ClassifyAt(*snapshot_, {pictures, "a"});
+  EXPECT_EQ(snapshot_->policy().ClassName(facts.object.path_class), "photos");
+  EXPECT_EQ(ClassOf(a), "music");
+}
+
+class DescriptorBudgetTest : public LowerNodeTest {
+ protected:
+  static constexpr size_t kBudget = 64;
+
+  void SetUp() override {
+    Start({.descriptor_budget = kBudget});
+    if (!tree_->has_handles()) {
+      GTEST_SKIP() << "NOT TESTED: opening files by handle needs root and a "
+                      "file system that has handles";
+    }
+  }
+};
+
+TEST_F(DescriptorBudgetTest, ManyNodesFewDescriptors) {
+  constexpr int kFiles = 5000;
+  std::vector<NodePtr> files;
+  size_t most = 0;
+  for (int i = 0; i < kFiles; ++i) {
+    const std::string name = absl::StrCat("file-", i);
+    scratch_.MakeFile(name, name);
+    files.push_back(Lookup(name));
+    most = std::max(most, tree_->descriptors());
+  }
+  EXPECT_LE(most, kBudget + 1);
+  EXPECT_EQ(tree_->nodes(), size_t{kFiles} + 1);
+  // All are still reachable, and what they were.
+  for (int i = 0; i < kFiles; ++i) {
+    const absl::StatusOr<Pin> pin = files[static_cast<size_t>(i)]->Descriptor();
+    ASSERT_THAT(pin, IsOk()) << i;
+    const absl::StatusOr<kernel::Fd> fd =
+        kernel::Reopen((*pin)->get(), O_RDONLY);
+    ASSERT_THAT(fd, IsOk()) << i;
+    char content[32] = {};
+    ASSERT_GT(read(fd->get(), content, sizeof(content) - 1), 0);
+    ASSERT_EQ(content, absl::StrCat("file-", i));
+    ASSERT_LE(tree_->descriptors(), kBudget + 1);
+  }
+  // By name too, and still the same.
+  for (int i = 0; i < kFiles; i += 97) {
+    EXPECT_EQ(Lookup(absl::StrCat("file-", i)), files[static_cast<size_t>(i)]);
+  }
+  files.clear();
+  EXPECT_EQ(tree_->nodes(), 1u);
+  EXPECT_LE(tree_->descriptors(), 1u);
+}
+
+TEST_F(DescriptorBudgetTest, WhatIsInUseStaysOpen) {
+  scratch_.MakeFile("pinned", "here");
+  const NodePtr pinned = Lookup("pinned");
+  const absl::StatusOr<Pin> pin = pinned->Descriptor();
+  ASSERT_THAT(pin, IsOk());
+  std::vector<NodePtr> files;
+  for (int i = 0; i < 500; ++i) {
+    const std::string name = absl::StrCat("file-", i);
+    scratch_.MakeFile(name, "");
+    files.push_back(Lookup(name));
+  }
+  struct stat stat = {};
+  ASSERT_EQ(fstat((*pin)->get(), &stat), 0);
+  EXPECT_EQ(stat.st_ino, pinned->inode());
+  EXPECT_EQ((*pinned->Descriptor())->get(), (*pin)->get());
+}
+
+TEST_F(DescriptorBudgetTest, ThreadsAgreeOnNodes) {
+  constexpr int kFiles = 300;
+  constexpr int kThreads = 4;
+  for (int i = 0; i < kFiles; ++i) scratch_.MakeFile(absl::StrCat(i), "");
+  std::vector<std::vector<NodePtr>> found(kThreads);
+  std::vector<std::thread> threads;
+  for (auto& mine : found) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < kFiles; ++i) {
+        absl::StatusOr<NodePtr> node =
+            TryLookup(tree_->root(), absl::StrCat(i));
+        if (!node.ok() || !(*node)->Stat().ok()) return;
+        mine.push_back(*std::move(node));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& mine : found) {
+    ASSERT_EQ(mine.size(), size_t{kFiles});
+    EXPECT_EQ(mine, found[0]);
+  }
+  EXPECT_EQ(tree_->nodes(), size_t{kFiles} + 1);
+  EXPECT_LE(tree_->descriptors(), kBudget + kThreads);
+}
+
+TEST_F(DescriptorBudgetTest, AnInodeNumberThatIsUsedAgainIsAnotherNode) {
+  scratch_.MakeFile("old", "");
+  const NodePtr old = Lookup("old");
+  old->SetOwner(Owner{"com.example", 10001});
+  // Enough others, for its descriptor to be given up.
+  std::vector<NodePtr> files;
+  for (size_t i = 0; i < 4 * kBudget; ++i) {
+    const std::string name = absl::StrCat("file-", i);
+    scratch_.MakeFile(name, "");
+    files.push_back(Lookup(name));
+  }
+  ASSERT_EQ(unlink(scratch_.Path("old").c_str()), 0);
+  std::string reused;
+  for (int i = 0; i < 4096 && reused.empty(); ++i) {
+    const std::string name = absl::StrCat("new-", i);
+    struct stat stat = {};
+    ASSERT_EQ(::stat(scratch_.MakeFile(name, "").c_str(), &stat), 0);
+    if (stat.st_ino == old->inode()) reused = name;
+  }
+  if (reused.empty()) {
+    GTEST_SKIP() << "NOT TESTED: this file system does not use the number of "
+                    "an inode again";
+  }
+  const NodePtr fresh = Lookup(reused);
+  EXPECT_EQ(fresh->inode(), old->inode());
+  EXPECT_NE(fresh, old);
+  EXPECT_EQ(fresh->owner(), std::nullopt);
+  EXPECT_TRUE(kernel::IsErrno(old->Descriptor().status(), ESTALE));
+  EXPECT_TRUE(kernel::IsErrno(old->Stat().status(), ESTALE));
+  EXPECT_EQ(Lookup(reused), fresh);
+}
+
+TEST(LowerTreeTest, WithoutHandlesDescriptorsAreKept) {
+  absl::StatusOr<std::unique_ptr<LowerTree>> tree = LowerTree::Create(
+      kernel::Fd(open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC)),
+      {.descriptor_budget = 2});
+  ASSERT_THAT(tree, IsOk());
+  EXPECT_FALSE((*tree)->has_handles());
+  EXPECT_FALSE((*tree)->has_xattrs());
+  std::vector<NodePtr> nodes;
+  for (const char* name : {"stat", "status", "maps", "mounts", "io", "comm"}) {
+    absl::StatusOr<LowerTree::Found> found =
+        (*tree)->Lookup((*tree)->root(), name);
+    ASSERT_THAT(found, IsOk()) << name;
+    nodes.push_back(std::move(found->node));
+  }
+  for (const NodePtr& node : nodes) EXPECT_THAT(node->Descriptor(), IsOk());
+  EXPECT_EQ((*tree)->descriptors(), 7u);
+}
+
+TEST(LowerTreeTest, TheRootMustBeADirectory) {
+  EXPECT_TRUE(kernel::IsErrno(
+      LowerTree::Create(kernel::Fd(open("/proc/self/stat", O_PATH | O_CLOEXEC)),
+                        {})
+          .status(),
+      ENOTDIR));
+  EXPECT_FALSE(LowerTree::Create(kernel::Fd(), {}).ok());
+}
+
+class ClassifyTest : public LowerNodeTest {
+ protected:
+  void SetUp() override {
+    LowerNodeTest::SetUp();
+    for (const char* name : {"Pictures", "Music", "Pictures/d"}) {
+      scratch_.MakeDirectory(name);
+    }
+    scratch_.MakeFile("Pictures/d/f", "");
+    pictures_ = Lookup("Pictures");
+    music_ = Lookup("Music");
+    directory_ = Lookup(pictures_, "d");
+    file_ = Lookup(directory_, "f");
+  }
+  void TearDown() override {
+    pictures_ = music_ = directory_ = file_ = nullptr;
+    LowerNodeTest::TearDown();
+  }
+
+  NodePtr pictures_;
+  NodePtr music_;
+  NodePtr directory_;
+  NodePtr file_;
+};
+
+TEST_F(ClassifyTest, ByPlace) {
+  EXPECT_EQ(ClassOf(tree_->root()), "other");
+  EXPECT_EQ(ClassOf(pictures_), "photos");
+  EXPECT_EQ(ClassOf(file_), "photos");
+  EXPECT_EQ(tree_->PathOf(*file_), "Pictures/d/f");
+  EXPECT_EQ(tree_->PathOf(*tree_->root()), "");
+}
+
+TEST_F(ClassifyTest, ANewPlaceIsANewClass) {
+  EXPECT_EQ(ClassOf(file_), "photos");
+  EXPECT_TRUE(file_->SetPlace(music_, "f"));
+  EXPECT_EQ(ClassOf(file_), "music");
+  EXPECT_FALSE(file_->SetPlace(music_, "f"));
+  EXPECT_EQ(ClassOf(file_), "music");
+}
+
+TEST_F(ClassifyTest, KeptUntilTheGenerationChanges) {
+  EXPECT_EQ(ClassOf(file_), "photos");
+  Rename("Pictures/d", "Music/d");
+  directory_->SetPlace(music_, "d");
+  EXPECT_EQ(ClassOf(directory_), "music");
+  // What is below is not looked at again...
+  EXPECT_EQ(ClassOf(file_), "photos");
+  // ...until it is said that something moved.
+  tree_->BumpGeneration();
+  EXPECT_EQ(ClassOf(file_), "music");
+}
+
+TEST_F(ClassifyTest, ADirectoryMovedBehindTheDaemonIsNoticedAtTheNextLookup) {
+  EXPECT_EQ(ClassOf(file_), "photos");
+  const uint64_t before = tree_->generation();
+  Rename("Pictures/d", "Music/e");
+  EXPECT_EQ(Lookup(music_, "e"), directory_);
+  EXPECT_GT(tree_->generation(), before);
+  EXPECT_EQ(ClassOf(file_), "music");
+  EXPECT_EQ(tree_->PathOf(*file_), "Music/e/f");
+}
+
+TEST_F(ClassifyTest, ANewEpochIsANewClass) {
+  EXPECT_EQ(ClassOf(file_), "photos");
+  snapshot_ = MakeSnapshot(R"(
+    name: "test" version: 2
+    path_classes { name: "everything" patterns: "**" }
+    rules { name: "all" operations: ANY effect { allow {} } })",
+                           kApps, 2);
+  EXPECT_EQ(ClassOf(file_), "everything");
+  EXPECT_EQ(ClassOf(tree_->root()), "everything");
+}
+
+TEST_F(ClassifyTest, OwnersAreFacts) {
+  const auto owner = [this] {
+    return file_->Classify(*snapshot_).object.file_owner;
+  };
+  EXPECT_EQ(owner(), policy::kNoApp);
+  file_->SetOwner(Owner{"com.example", 10001});
+  EXPECT_EQ(owner(), snapshot_->AppOf("com.example", 10001));
+  EXPECT_NE(owner(), policy::kNoApp);
+  // A package of that name with another app id inherits nothing.
+  file_->SetOwner(Owner{"com.example", 10002});
+  EXPECT_EQ(owner(), policy::kNoApp);
+  file_->SetOwner(std::nullopt);
+  EXPECT_EQ(owner(), policy::kNoApp);
+}
+
+TEST_F(ClassifyTest, OwnersAreReadFromTheLowerFileOnce) {
+  if (!tree_->has_xattrs()) {
+    GTEST_SKIP() << "NOT TESTED: trusted extended attributes need root";
+  }
+  const kernel::Fd fd(
+      open(scratch_.Path("Pictures/d/f").c_str(), O_RDWR | O_CLOEXEC));
+  const Owner owner{"com.example", 10001};
+  ASSERT_THAT(WriteOwner(fd.get(), owner), IsOk());
+  EXPECT_EQ(file_->owner(), owner);
+  ASSERT_THAT(WriteOwner(fd.get(), {"com.other", 10002}), IsOk());
+  EXPECT_EQ(file_->owner(), owner);
+  EXPECT_EQ(directory_->owner(), std::nullopt);
+}
+
+TEST_F(ClassifyTest, WhileDirectoriesMove) {
+  std::thread moving([this] {
+    for (int i = 0; i < 3000; ++i) {
+      directory_->SetPlace(i % 2 == 0 ? music_ : pictures_, "d");
+      tree_->BumpGeneration();
+    }
+  });
+  for (int i = 0; i < 3000; ++i) {
+    const std::string found = ClassOf(file_);
+    ASSERT_TRUE(found == "photos" || found == "music") << found;
+  }
+  moving.join();
+  EXPECT_EQ(ClassOf(file_), "photos");
+}
+
+// Two moves behind the daemon's back, of which it learns the second first: the
+// places that it knows then run in a circle.
+TEST_F(ClassifyTest, PlacesInACircleEndAndAllowNothing) {
+  Rename("Pictures/d", "d");
+  Rename("Pictures", "d/Pictures");
+  EXPECT_EQ(Lookup(directory_, "Pictures"), pictures_);
+  EXPECT_EQ(pictures_->place().parent, directory_);
+  const policy::Subject app = snapshot_->SubjectOf(10001);
+  for (const NodePtr& node : {file_, directory_, pictures_}) {
+    EXPECT_FALSE(snapshot_
+                     ->Decide(app, node->Classify(*snapshot_).object,
+                              policy::Operation::kLookup)
+                     .allowed());
+    tree_->PathOf(*node);
+  }
+  // The next lookup from above puts it right.
+  EXPECT_EQ(Lookup("d"), directory_);
+  EXPECT_EQ(ClassOf(file_), "other");
+  EXPECT_TRUE(snapshot_
+                  ->Decide(app, file_->Classify(*snapshot_).object,
+                           policy::Operation::kLookup)
+                  .allowed());
+  EXPECT_EQ(tree_->PathOf(*file_), "d/f");
+}
+
+// What has no place yet is not taken for the root.
+TEST_F(ClassifyTest, WithoutAPlaceNothingIsAllowed) {
+  absl::StatusOr<kernel::Fd> fd =
+      kernel::OpenBeneath(tree_->root_descriptor(), "Music", O_PATH);
+  ASSERT_THAT(fd, IsOk());
+  music_ = nullptr;
+  absl::StatusOr<LowerTree::Found> found = tree_->Intern(*std::move(fd));
+  ASSERT_THAT(found, IsOk());
+  EXPECT_FALSE(snapshot_
+                   ->Decide(snapshot_->SubjectOf(10001),
+                            found->node->Classify(*snapshot_).object,
+                            policy::Operation::kLookup)
+                   .allowed());
+}
+
+TEST_F(LowerNodeTest, DeepTrees) {
+  constexpr int kDepth = 2000;
+  kernel::Fd at(open(scratch_.path().c_str(), O_RDONLY | O_CLOEXEC));
+  NodePtr node = tree_->root();
+  for (int i = 0; i < kDepth; ++i) {
+    const char* const name = i == 0 ? "Pictures" : "d";
+    ASSERT_EQ(mkdirat(at.get(), name, 0755), 0) << i;
+    at.Reset(openat(at.get(), name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    ASSERT_TRUE(at.valid());
+    node = Lookup(node, name);
+    ASSERT_NE(node, nullptr);
+  }
+  EXPECT_EQ(ClassOf(node), "photos");
+  tree_->BumpGeneration();
+  EXPECT_EQ(ClassOf(node), "photos");
+  EXPECT_EQ(tree_->PathOf(*node).size(), 8u + 2 * (kDepth - 1));
+  EXPECT_EQ(tree_->nodes(), size_t{kDepth} + 1);
+  node = nullptr;
+  EXPECT_EQ(tree_->nodes(), 1u);
+  // Its path is too long to be removed by.
+  for (int i = 1; i < kDepth; ++i) {
+    Rename("Pictures/d", "rest");
+    ASSERT_EQ(rmdir(scratch_.Path("Pictures").c_str()), 0);
+    Rename("rest", "Pictures");
+  }
+}
+
+TEST_F(LowerNodeTest, TheDeepestTreesNeedNoStack) {
+  constexpr int kDepth = 200000;
+  NodePtr node = tree_->root();
+  for (int i = 0; i < kDepth; ++i) {
+    NodePtr child = Synthetic(1000 + static_cast<uint64_t>(i), S_IFDIR);
+    child->SetPlace(node, i == 0 ? "Music" : "d");
+    node = std::move(child);
+  }
+  EXPECT_EQ(ClassOf(node), "music");
+  EXPECT_EQ(tree_->PathOf(*node).size(), 5u + 2 * (kDepth - 1));
+  // A thread's usual stack, all parents at once.
+  std::thread([&node] { node = nullptr; }).join();
+  EXPECT_EQ(tree_->descriptors(), 1u);
+}
+
+TEST_F(LowerNodeTest, CountsWritersAndMakesLocksWhenAsked) {
+  scratch_.MakeFile("a", "");
+  const NodePtr a = Lookup("a");
+  EXPECT_EQ(a->writers(), 0);
+  a->AddWriter();
+  a->AddWriter();
+  EXPECT_EQ(a->writers(), 2);
+  a->RemoveWriter();
+  EXPECT_EQ(a->writers(), 1);
+  EXPECT_EQ(a->locks_or_null(), nullptr);
+  LockTable& locks = a->locks();
+  EXPECT_EQ(a->locks_or_null(), &locks);
+  EXPECT_EQ(&a->locks(), &locks);
+}
+
+TEST_F(LowerNodeTest, SightingsOfPeers) {
+  const auto one = std::make_shared<Peer>(1);
+  const auto two = std::make_shared<Peer>(2);
+  const NodePtr& root = tree_->root();
+  EXPECT_FALSE(root->SeenElsewhere({one, 1}));
+  root->AddSighting({one, 1});
+  EXPECT_FALSE(root->SeenElsewhere({one, 1}));
+  EXPECT_TRUE(root->SeenElsewhere({two, 1}));
+  root->AddSighting({two, 1});
+  EXPECT_TRUE(root->SeenElsewhere({one, 1}));
+  // What is not there is not removed.
+  root->RemoveSighting({two, 2});
+  EXPECT_EQ(root->sightings().size(), 2u);
+  root->RemoveSighting({one, 1});
+  root->RemoveSighting({one, 1});
+  ASSERT_EQ(root->sightings().size(), 1u);
+  EXPECT_EQ(root->sightings()[0], (Sighting{two, 1}));
+}
+
+}  // namespace
+}  // namespace fused
