@@ -344,7 +344,7 @@ TEST_F(PolicyManagerTest, ABrokenFileRefusesTheStart) {
     EXPECT_THAT(PolicyManager::Check(start),
                 StatusIs(absl::StatusCode::kFailedPrecondition));
   }
-  // One that can't be read is a matter of the configuration.
+  // A file that can't be read is another matter.
   for (const PolicyManager::Start& start :
        {PolicyManager::Start{.policy = scratch_.Path("absent")},
         PolicyManager::Start{.apps = scratch_.Path("absent")}}) {

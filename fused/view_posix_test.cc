@@ -147,10 +147,16 @@ TEST_F(PosixTest, SetIdFilesAreServedByTheDaemonAndLoseTheirBits) {
   open.open_flags = FUSE_OPEN_KILL_SUIDGID;
   ASSERT_EQ(view.Call(FUSE_OPEN, file, open, "").error, 0);
   EXPECT_EQ(StatOf("f").st_mode & 07777, 0755u);
-  // A set-group-id bit without the group's execute bit is no such thing.
+  // A set-group-id bit without the group's execute bit stays for who is in the
+  // group.
+  ASSERT_EQ(chown(Path("f").c_str(), 0, kAppUid), 0);
   ASSERT_EQ(chmod(Path("f").c_str(), 02744), 0);
   ASSERT_EQ(view.Write(file, out.fh, 0, "c", FUSE_WRITE_KILL_SUIDGID).error, 0);
   EXPECT_EQ(StatOf("f").st_mode & 07777, 02744u);
+  ASSERT_EQ(chown(Path("f").c_str(), 0, kOtherUid), 0);
+  ASSERT_EQ(chmod(Path("f").c_str(), 02744), 0);
+  ASSERT_EQ(view.Write(file, out.fh, 0, "d", FUSE_WRITE_KILL_SUIDGID).error, 0);
+  EXPECT_EQ(StatOf("f").st_mode & 07777, 0744u);
 }
 
 TEST_F(PosixTest, SetIdBitsAreNotSetUnderAPassthroughWriter) {
