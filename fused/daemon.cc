@@ -175,14 +175,16 @@ void Daemon::Stop() {
   if (server_ != nullptr) server_->Stop();
   if (policies_ != nullptr) policies_->OnChange(nullptr);
   for (const std::unique_ptr<Volume>& volume : volumes_) volume->Unmount();
+  // While requests are answered: an invalidation may wait for one.
+  if (invalidations_ != nullptr) invalidations_->Stop();
   if (loop_ != nullptr) loop_->Stop();
   // Of all volumes before the first view lets go of what it holds: a lock is
   // not granted by the daemon's end.
   for (const std::unique_ptr<Volume>& volume : volumes_) volume->CancelWaits();
   server_ = nullptr;
-  invalidations_ = nullptr;
   loop_ = nullptr;
   volumes_.clear();
+  invalidations_ = nullptr;
 }
 
 control::v1::Status Daemon::GetStatus() {

@@ -66,7 +66,9 @@ absl::Status ClearSetId(const kernel::Caller& caller, int fd) {
   if (!S_ISREG(stat->st_mode)) return absl::OkStatus();
   mode_t clear = stat->st_mode & S_ISUID;
   if ((stat->st_mode & S_ISGID) != 0 &&
-      ((stat->st_mode & S_IXGRP) != 0 || !InGroup(caller, stat->st_gid))) {
+      ((stat->st_mode & S_IXGRP) != 0 ||
+       // A chown by root comes here too, and leaves that one standing.
+       (caller.uid != 0 && !InGroup(caller, stat->st_gid)))) {
     clear |= S_ISGID;
   }
   if (clear == 0) return absl::OkStatus();

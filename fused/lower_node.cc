@@ -155,6 +155,23 @@ bool LowerNode::SetPlace(const std::shared_ptr<LowerNode>& parent,
   return moved;
 }
 
+LowerNode::Settled LowerNode::Settle(const std::shared_ptr<LowerNode>& parent,
+                                     const char* name,
+                                     std::optional<uint64_t> moves) {
+  std::shared_ptr<LowerNode> old;
+  absl::MutexLock lock(&mutex_);
+  if (place_.parent == parent && place_.name == name) return Settled::kStays;
+  // Under the mutex: a move that begins now sets its place after this.
+  if (moves != tree_->moves_begun_.load()) {
+    return place_.parent == nullptr ? Settled::kUnplaced : Settled::kOvertaken;
+  }
+  const bool moved = place_.parent != nullptr;
+  old = std::exchange(place_.parent, parent);
+  place_.name = name;
+  facts_epoch_ = kNoEpoch;
+  return moved ? Settled::kMoved : Settled::kStays;
+}
+
 std::optional<Facts> LowerNode::Known(uint64_t epoch, uint64_t generation,
                                       Place& place) const {
   absl::MutexLock lock(&mutex_);
@@ -344,17 +361,36 @@ absl::StatusOr<LowerTree::Found> LowerTree::Lookup(
     const std::shared_ptr<LowerNode>& parent, const char* name) {
   absl::StatusOr<Pin> pin = parent->Descriptor();
   if (!pin.ok()) return pin.status();
-  absl::StatusOr<kernel::Fd> fd =
-      kernel::OpenChild((*pin)->get(), name, O_PATH | O_NOFOLLOW);
-  if (!fd.ok()) return fd.status();
-  absl::StatusOr<Found> found = Intern(*std::move(fd));
-  if (!found.ok()) return found.status();
-  if (found->node->SetPlace(parent, name) && found->node->is_directory()) {
-    // It was moved behind the daemon's back, or by a rename that is not
-    // recorded yet: what is below it is found again.
-    BumpGeneration();
+  constexpr int kAttempts = 16;
+  for (int attempt = 1;; ++attempt) {
+    // In this order: where both are the same no move was under way.
+    const uint64_t over = moves_over_.load();
+    std::optional<uint64_t> moves = moves_begun_.load();
+    if (over != *moves) moves.reset();
+    absl::StatusOr<kernel::Fd> fd =
+        kernel::OpenChild((*pin)->get(), name, O_PATH | O_NOFOLLOW);
+    if (!fd.ok()) return fd.status();
+    absl::StatusOr<Found> found = Intern(*std::move(fd));
+    if (!found.ok()) return found.status();
+    switch (found->node->Settle(parent, name, moves)) {
+      case LowerNode::Settled::kStays:
+        return found;
+      case LowerNode::Settled::kMoved:
+        // Behind the daemon's back: what is below it is found again.
+        if (found->node->is_directory()) BumpGeneration();
+        return found;
+      case LowerNode::Settled::kOvertaken:
+        // Moves without end: the place that is known stays until later.
+        if (attempt == kAttempts) return found;
+        break;
+      case LowerNode::Settled::kUnplaced:
+        if (attempt == kAttempts) {
+          found->node->SetPlace(parent, name);
+          return found;
+        }
+        break;
+    }
   }
-  return found;
 }
 
 absl::StatusOr<LowerTree::Found> LowerTree::Intern(kernel::Fd fd) {

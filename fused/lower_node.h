@@ -108,7 +108,8 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   // Where it stands: for a directory the one place; for a file with several
   // names the last one that was used.
   Place place() const;
-  // A rename or a lookup found it there. True: it stood elsewhere.
+  // It was made or moved there. True: it stood elsewhere. For a move within a
+  // LowerTree::Moving.
   bool SetPlace(const std::shared_ptr<LowerNode>& parent,
                 const std::string& name);
 
@@ -158,6 +159,13 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
             const Facts& facts);
   Facts FactsAt(const policy::Snapshot& snapshot,
                 const policy::Location& location, std::string_view name);
+
+  // A lookup found it there, with `moves` begun before. What a move has
+  // overtaken changes nothing: kOvertaken, and kUnplaced where no place is
+  // known at all.
+  enum class Settled { kStays, kMoved, kOvertaken, kUnplaced };
+  Settled Settle(const std::shared_ptr<LowerNode>& parent, const char* name,
+                 std::optional<uint64_t> moves);
 
   // Gives the descriptor up, if it can be had again and nobody uses it. True:
   // it did.
@@ -232,6 +240,19 @@ class LowerTree {
   }
   void BumpGeneration() { generation_.fetch_add(1, std::memory_order_acq_rel); }
 
+  // Lives from before nodes are moved in the lower tree until their new places
+  // are set: a lookup that began earlier must not set the old ones again.
+  class Moving {
+   public:
+    explicit Moving(LowerTree& tree) : tree_(tree) { ++tree_.moves_begun_; }
+    Moving(const Moving&) = delete;
+    Moving& operator=(const Moving&) = delete;
+    ~Moving() { ++tree_.moves_over_; }
+
+   private:
+    LowerTree& tree_;
+  };
+
   // Held shared where a name is made, exclusively where a directory is renamed:
   // what was judged below it stays all there is until it has moved.
   absl::Mutex& shape_mutex() ABSL_LOCK_RETURNED(shape_mutex_) {
@@ -278,6 +299,8 @@ class LowerTree {
   bool has_handles_ = false;
   bool has_xattrs_ = false;
   std::atomic<uint64_t> generation_{1};
+  std::atomic<uint64_t> moves_begun_{0};
+  std::atomic<uint64_t> moves_over_{0};
   std::atomic<size_t> held_{0};
   std::atomic<size_t> hand_{0};
   std::atomic<bool> sweeping_{false};

@@ -338,13 +338,19 @@ TEST_F(PolicyManagerTest, ABrokenFileRefusesTheStart) {
   const std::string bad = scratch_.MakeFile("bad", "name: \"x\"\nrules {");
   for (const PolicyManager::Start& start :
        {PolicyManager::Start{.policy = bad}, PolicyManager::Start{.apps = bad},
-        PolicyManager::Start{.policy = good, .apps = bad},
-        PolicyManager::Start{.policy = scratch_.Path("absent")},
-        PolicyManager::Start{.apps = scratch_.Path("absent")}}) {
+        PolicyManager::Start{.policy = good, .apps = bad}}) {
     EXPECT_THAT(TryStart(start),
                 StatusIs(absl::StatusCode::kFailedPrecondition));
     EXPECT_THAT(PolicyManager::Check(start),
                 StatusIs(absl::StatusCode::kFailedPrecondition));
+  }
+  // A file that can't be read is another matter.
+  for (const PolicyManager::Start& start :
+       {PolicyManager::Start{.policy = scratch_.Path("absent")},
+        PolicyManager::Start{.apps = scratch_.Path("absent")}}) {
+    EXPECT_THAT(TryStart(start), StatusIs(absl::StatusCode::kInvalidArgument));
+    EXPECT_THAT(PolicyManager::Check(start),
+                StatusIs(absl::StatusCode::kInvalidArgument));
   }
   EXPECT_THAT(TryStart({.policy = bad}).message(),
               HasSubstr(absl::StrCat(bad, ":2:")));

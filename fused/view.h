@@ -288,6 +288,8 @@ class View : public kernel::Operations {
   absl::StatusOr<Target> ResolveAt(const Actor& actor,
                                    std::shared_ptr<Node> parent,
                                    const char* name);
+  // The target's location, by where its parent stands now.
+  void Locate(const Actor& actor, Target& target) const;
   // What stands at the target now, under the parent's names_mutex.
   absl::Status Refresh(const Actor& actor, Target& target);
   // Enters the node that the actor gets for the target, with one lookup more,
@@ -325,11 +327,14 @@ class View : public kernel::Operations {
                 const char* name, mode_t type, policy::Operation operation,
                 const std::function<absl::Status(int parent)>& make,
                 kernel::EntryReply reply);
+  absl::Status CheckMake(const Actor& actor, const Target& target, mode_t type,
+                         policy::Operation operation) const;
   void RemoveName(const kernel::Caller& caller, kernel::NodeId parent,
                   const char* name, bool directory, kernel::StatusReply reply);
   // view_rename.cc
+  static bool IsDirectoryAt(const Target& target);
   absl::Status RenameLocked(const Actor& actor, Target& from, Target& to,
-                            uint32_t flags);
+                            uint32_t flags, bool whole);
   absl::Status CheckRename(const Actor& actor, const Target& from,
                            const Target& to, uint32_t flags) const;
   absl::Status CheckMove(const Actor& actor, const Target& from,
@@ -357,12 +362,17 @@ class View : public kernel::Operations {
   absl::StatusOr<kernel::Fd> MakeFile(const kernel::Caller& caller,
                                       const Actor& actor, int parent,
                                       const char* name, const NewFile& file);
+  // Judges and makes it as one, as far as moves of directories go.
+  absl::StatusOr<kernel::Fd> JudgeAndMake(const kernel::Caller& caller,
+                                          const Actor& actor, Target& target,
+                                          const NewFile& file,
+                                          policy::Decision& decision);
   void ReplyCreated(const Actor& actor, Target& target, kernel::Fd fd,
                     const kernel::OpenRequest& request,
                     const policy::Decision& decision,
                     kernel::CreateReply reply);
-  void OpenExisting(const kernel::Caller& caller, const Actor& actor,
-                    Target& target, const kernel::OpenRequest& request,
+  void OpenExisting(const Actor& actor, Target& target,
+                    const kernel::OpenRequest& request,
                     kernel::CreateReply reply);
   absl::StatusOr<policy::Decision> CheckCreate(const Actor& actor,
                                                const Target& target,

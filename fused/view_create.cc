@@ -75,6 +75,22 @@ absl::StatusOr<kernel::Fd> View::MakeFile(const kernel::Caller& caller,
   return fd;
 }
 
+absl::StatusOr<kernel::Fd> View::JudgeAndMake(const kernel::Caller& caller,
+                                              const Actor& actor,
+                                              Target& target,
+                                              const NewFile& file,
+                                              policy::Decision& decision) {
+  absl::ReaderMutexLock shape(&context_.tree->shape_mutex());
+  Locate(actor, target);
+  absl::StatusOr<policy::Decision> decided =
+      CheckCreate(actor, target, Intent::FromFlags(file.flags));
+  if (!decided.ok()) return decided.status();
+  decision = *decided;
+  absl::StatusOr<Pin> pin = target.parent->lower->Descriptor();
+  if (!pin.ok()) return pin.status();
+  return MakeFile(caller, actor, (*pin)->get(), target.name.c_str(), file);
+}
+
 void View::ReplyCreated(const Actor& actor, Target& target, kernel::Fd fd,
                         const kernel::OpenRequest& request,
                         const policy::Decision& decision,
@@ -100,12 +116,15 @@ void View::ReplyCreated(const Actor& actor, Target& target, kernel::Fd fd,
 }
 
 // CREATE of a name that another has made meanwhile: an open of that file.
-void View::OpenExisting(const kernel::Caller& caller, const Actor& actor,
-                        Target& target, const kernel::OpenRequest& request,
+void View::OpenExisting(const Actor& actor, Target& target,
+                        const kernel::OpenRequest& request,
                         kernel::CreateReply reply) {
   if ((request.flags & O_EXCL) != 0) return reply.Error(Exists());
   if (target.lower->is_directory()) return reply.Error(IsDirectory());
   if (!target.lower->is_regular()) return reply.Error(Exists());
+  // The kernel has not checked whether the caller may open it, and does so when
+  // it has looked it up.
+  if (posix()) return reply.Error(Stale());
   Intent intent = Intent::FromFlags(request.flags);
   intent.create = false;
   const policy::Decision decision =
@@ -120,10 +139,6 @@ void View::OpenExisting(const kernel::Caller& caller, const Actor& actor,
     if (!pin.ok()) return reply.Error(pin.status());
     if (truncate(kernel::ProcPath((*pin)->get()).text, 0) != 0) {
       return reply.Error(kernel::ErrnoStatus(errno));
-    }
-    if (request.kill_suidgid && posix()) {
-      const absl::Status cleared = ClearSetId(caller, (*pin)->get());
-      if (!cleared.ok()) return reply.Error(cleared);
     }
     InvalidateEverywhere(*target.lower, true);
     const absl::Status status = Refresh(actor, target);
@@ -142,32 +157,28 @@ void View::Create(const kernel::Caller& caller, kernel::NodeId parent,
   absl::StatusOr<Target> target = Resolve(actor, parent, name);
   if (!target.ok()) return reply.Error(target.status());
   if (target->lower != nullptr) {
-    return OpenExisting(caller, actor, *target, request, std::move(reply));
+    return OpenExisting(actor, *target, request, std::move(reply));
   }
-  const Intent intent = Intent::FromFlags(request.flags);
-  absl::StatusOr<policy::Decision> decision =
-      CheckCreate(actor, *target, intent);
-  if (!decision.ok()) {
-    CountDenied(decision.status());
-    return reply.Error(decision.status());
-  }
-  absl::StatusOr<kernel::Fd> fd;
-  {
-    absl::ReaderMutexLock shape(&context_.tree->shape_mutex());
-    absl::StatusOr<Pin> pin = target->parent->lower->Descriptor();
-    if (!pin.ok()) return reply.Error(pin.status());
-    fd = MakeFile(caller, actor, (*pin)->get(), name,
-                  {.mode = mode, .flags = request.flags});
-  }
+  policy::Decision decision;
+  absl::StatusOr<kernel::Fd> fd = JudgeAndMake(
+      caller, actor, *target, {.mode = mode, .flags = request.flags}, decision);
   if (!fd.ok() && !kernel::IsErrno(fd.status(), EEXIST)) {
+    CountDenied(fd.status());
     return reply.Error(fd.status());
   }
   const bool made = fd.ok();
   absl::Status status = Refresh(actor, *target);
   if (status.ok() && target->lower == nullptr) status = NoEntry();
   if (!status.ok()) return reply.Error(status);
-  if (!made)
-    return OpenExisting(caller, actor, *target, request, std::move(reply));
+  if (!made) {
+    return OpenExisting(actor, *target, request, std::move(reply));
+  }
+  absl::StatusOr<struct stat> stat = kernel::Stat(fd->get());
+  if (!stat.ok()) return reply.Error(stat.status());
+  if (stat->st_ino != target->stat.st_ino) {
+    // Another file has taken the name already: that one is to be opened.
+    return reply.Error(Stale());
+  }
 
   if (!posix()) {
     target->lower->SetOwner(OwnerFor(actor));
@@ -175,7 +186,7 @@ void View::Create(const kernel::Caller& caller, kernel::NodeId parent,
   }
   InvalidateElsewhere(*target->parent->lower, parent, false);
   const std::shared_ptr<Node> parent_node = target->parent;
-  ReplyCreated(actor, *target, *std::move(fd), request, *decision,
+  ReplyCreated(actor, *target, *std::move(fd), request, decision,
                std::move(reply));
   PostName(*parent_node->lower, parent, name);
 }

@@ -32,9 +32,7 @@ absl::StatusOr<View::Target> View::ResolveAt(const Actor& actor,
   target.parent = std::move(parent);
   target.name = name;
   if (!posix()) {
-    target.parent_facts = target.parent->Classify(*actor.snapshot);
-    target.location =
-        actor.snapshot->Child(target.parent_facts.location, target.name);
+    Locate(actor, target);
     // A name that is denied is answered before the lower tree is asked: so an
     // absent one can't be told from a forbidden one by what the daemon does.
     if (Sees(actor, target.location, target.name, std::nullopt) ==
@@ -45,6 +43,13 @@ absl::StatusOr<View::Target> View::ResolveAt(const Actor& actor,
   absl::Status status = Refresh(actor, target);
   if (!status.ok()) return status;
   return target;
+}
+
+void View::Locate(const Actor& actor, Target& target) const {
+  if (posix()) return;
+  target.parent_facts = target.parent->Classify(*actor.snapshot);
+  target.location =
+      actor.snapshot->Child(target.parent_facts.location, target.name);
 }
 
 absl::Status View::Refresh(const Actor& actor, Target& target) {

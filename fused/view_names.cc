@@ -16,6 +16,21 @@ namespace fused {
 
 using policy::Operation;
 
+absl::Status View::CheckMake(const Actor& actor, const Target& target,
+                             mode_t type, Operation operation) const {
+  if (!posix()) {
+    const policy::Object made = actor.snapshot->ObjectAt(
+        target.location, target.name, S_ISDIR(type),
+        S_ISREG(type) ? actor.subject.app : policy::kNoApp);
+    absl::Status status = CheckNew(actor, made, operation, target.name);
+    if (!status.ok()) return status;
+  }
+  if (target.lower != nullptr) return Exists();
+  // Nothing but files and directories is made in the media profile, whatever
+  // its rules allow.
+  return Shows(type) ? absl::OkStatus() : NotPermitted();
+}
+
 void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
                     const char* name, mode_t type, Operation operation,
                     const std::function<absl::Status(int parent)>& make,
@@ -24,32 +39,25 @@ void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
   absl::StatusOr<Target> target = Resolve(actor, parent, name);
   if (!target.ok()) return reply.Error(target.status());
   absl::Status status;
-  if (!posix()) {
-    const policy::Object made = actor.snapshot->ObjectAt(
-        target->location, name, S_ISDIR(type),
-        S_ISREG(type) ? actor.subject.app : policy::kNoApp);
-    status = CheckNew(actor, made, operation, name);
+  {
+    // Judged where it is made: no directory moves meanwhile.
+    absl::ReaderMutexLock shape(&context_.tree->shape_mutex());
+    Locate(actor, *target);
+    status = CheckMake(actor, *target, type, operation);
+    absl::StatusOr<Pin> pin = target->parent->lower->Descriptor();
+    if (status.ok()) status = pin.status();
+    if (status.ok() && posix()) {
+      const CallerIdentity identity(caller);
+      status = make((*pin)->get());
+    } else if (status.ok()) {
+      status = make((*pin)->get());
+    }
   }
-  if (status.ok() && target->lower != nullptr) status = Exists();
-  // Nothing but files and directories is made in the media profile, whatever
-  // its rules allow.
-  if (status.ok() && !Shows(type)) status = NotPermitted();
   if (!status.ok()) {
     CountDenied(status);
     return reply.Error(status);
   }
-  {
-    absl::ReaderMutexLock shape(&context_.tree->shape_mutex());
-    absl::StatusOr<Pin> pin = target->parent->lower->Descriptor();
-    if (!pin.ok()) return reply.Error(pin.status());
-    if (posix()) {
-      const CallerIdentity identity(caller);
-      status = make((*pin)->get());
-    } else {
-      status = make((*pin)->get());
-    }
-  }
-  if (status.ok()) status = Refresh(actor, *target);
+  status = Refresh(actor, *target);
   if (status.ok() && target->lower == nullptr) status = NoEntry();
   if (!status.ok()) return reply.Error(status);
   if (S_ISREG(type) && !posix()) {

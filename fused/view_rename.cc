@@ -53,6 +53,10 @@ class ABSL_SCOPED_LOCKABLE RenameLock {
 
 }  // namespace
 
+bool View::IsDirectoryAt(const Target& target) {
+  return target.lower != nullptr && target.lower->is_directory();
+}
+
 absl::Status View::CheckMoveBelow(const Actor& actor,
                                   const std::shared_ptr<LowerNode>& directory,
                                   const policy::Location& to, int depth) const {
@@ -127,12 +131,19 @@ absl::Status View::CheckRename(const Actor& actor, const Target& from,
 }
 
 absl::Status View::RenameLocked(const Actor& actor, Target& from, Target& to,
-                                uint32_t flags) {
-  // What is judged is what is moved.
+                                uint32_t flags, bool whole) {
+  // What is judged is what is moved, and where to.
+  Locate(actor, from);
+  Locate(actor, to);
   absl::Status status = Refresh(actor, from);
   if (!status.ok()) return status;
   status = Refresh(actor, to);
   if (!status.ok()) return status;
+  // A directory has come in between, which takes more than was locked: the
+  // kernel looks again.
+  if (!posix() && !whole && (IsDirectoryAt(from) || IsDirectoryAt(to))) {
+    return Stale();
+  }
   status = CheckRename(actor, from, to, flags);
   if (!status.ok()) return status;
 
@@ -140,6 +151,7 @@ absl::Status View::RenameLocked(const Actor& actor, Target& from, Target& to,
   if (!old_parent.ok()) return old_parent.status();
   absl::StatusOr<Pin> new_parent = to.parent->lower->Descriptor();
   if (!new_parent.ok()) return new_parent.status();
+  const LowerTree::Moving moving(*context_.tree);
   if (renameat2((*old_parent)->get(), from.name.c_str(), (*new_parent)->get(),
                 to.name.c_str(), flags) != 0) {
     return kernel::ErrnoStatus(errno);
@@ -160,7 +172,8 @@ void View::Rename(const kernel::Caller& caller, kernel::NodeId parent,
                   const char* name, kernel::NodeId new_parent,
                   const char* new_name, uint32_t flags,
                   kernel::StatusReply reply) {
-  if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0) {
+  constexpr uint32_t kBoth = RENAME_NOREPLACE | RENAME_EXCHANGE;
+  if ((flags & ~kBoth) != 0 || flags == kBoth) {
     return reply.Error(Invalid());
   }
   const Actor actor = ActorOf(caller.uid);
@@ -171,15 +184,12 @@ void View::Rename(const kernel::Caller& caller, kernel::NodeId parent,
 
   // A directory takes what is below it along: nothing may be made there
   // between the check and the move.
-  const auto is_directory = [](const Target& target) {
-    return target.lower != nullptr && target.lower->is_directory();
-  };
-  const bool whole = !posix() && (is_directory(*from) || is_directory(*to));
+  const bool whole = !posix() && (IsDirectoryAt(*from) || IsDirectoryAt(*to));
   absl::Status status;
   {
     const RenameLock lock(*context_.tree, *from->parent->lower,
                           *to->parent->lower, whole);
-    status = RenameLocked(actor, *from, *to, flags);
+    status = RenameLocked(actor, *from, *to, flags, whole);
   }
   if (!status.ok()) {
     CountDenied(status);

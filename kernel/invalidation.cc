@@ -146,6 +146,7 @@ void InvalidationWorker::Impl::Post(const std::weak_ptr<Session>& session,
   if (live == nullptr || !live->initialized()) return;
   Item item{kind, node, std::string(name)};
   absl::MutexLock lock(&mu);
+  if (stopping) return;
   std::unique_ptr<Lane>& lane = lanes[live->id()];
   if (lane == nullptr) {
     lane = std::make_unique<Lane>();
@@ -280,9 +281,12 @@ InvalidationWorker::InvalidationWorker(const Options& options)
   impl_->watcher = std::thread([impl = impl_.get()] { impl->Watch(); });
 }
 
-InvalidationWorker::~InvalidationWorker() {
+InvalidationWorker::~InvalidationWorker() { Stop(); }
+
+void InvalidationWorker::Stop() {
   {
     absl::MutexLock lock(&impl_->mu);
+    if (impl_->stopping) return;
     impl_->stopping = true;
   }
   // Makes all the threads that there are.
@@ -295,17 +299,17 @@ InvalidationWorker::~InvalidationWorker() {
   for (std::thread& worker : workers) worker.join();
 }
 
-void InvalidationWorker::PostEntry(std::weak_ptr<Session> session,
+void InvalidationWorker::PostEntry(const std::weak_ptr<Session>& session,
                                    NodeId parent, std::string_view name) {
   impl_->Post(session, Kind::kEntry, parent, name);
 }
 
-void InvalidationWorker::PostInode(std::weak_ptr<Session> session, NodeId node,
-                                   bool data) {
+void InvalidationWorker::PostInode(const std::weak_ptr<Session>& session,
+                                   NodeId node, bool data) {
   impl_->Post(session, data ? Kind::kData : Kind::kAttributes, node, {});
 }
 
-void InvalidationWorker::PostEpoch(std::weak_ptr<Session> session) {
+void InvalidationWorker::PostEpoch(const std::weak_ptr<Session>& session) {
   impl_->Post(session, Kind::kEpoch, 0, {});
 }
 

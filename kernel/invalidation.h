@@ -53,14 +53,20 @@ class InvalidationWorker {
   // Drops what is queued; waits for what is being sent.
   ~InvalidationWorker();
 
+  // Drops what is queued and all that is posted from now on, and returns when
+  // nothing is on its way. To be called while the sessions are served: what is
+  // on its way may wait for a request to be answered. Idempotent; not to be
+  // called by two threads at once.
+  void Stop();
+
   // The name may have changed: the kernel is made to look it up again.
   // `session` is skipped if it has ended by then.
-  void PostEntry(std::weak_ptr<Session> session, NodeId parent,
+  void PostEntry(const std::weak_ptr<Session>& session, NodeId parent,
                  std::string_view name);
   // Attributes, and with `data` cached pages and mappings too.
-  void PostInode(std::weak_ptr<Session> session, NodeId node, bool data);
+  void PostInode(const std::weak_ptr<Session>& session, NodeId node, bool data);
   // Everything.
-  void PostEpoch(std::weak_ptr<Session> session);
+  void PostEpoch(const std::weak_ptr<Session>& session);
 
   // Waits until all that was posted before the call has been sent. False:
   // `timeout` ran out.

@@ -263,5 +263,17 @@ TEST(InvalidationTest, DropsWhatIsQueuedAtItsEnd) {
   EXPECT_LE(peer.Arrived().size(), 1u);
 }
 
+TEST(InvalidationTest, TellsNothingOnceItHasStopped) {
+  Peer peer;
+  InvalidationWorker worker({});
+  worker.PostEntry(peer.session, 5, "a");
+  ASSERT_TRUE(worker.Sync(absl::InfiniteDuration()));
+  worker.Stop();
+  worker.PostEntry(peer.session, 5, "b");
+  worker.Stop();
+  EXPECT_THAT(peer.Arrived(), ElementsAre("entry 5 a"));
+  EXPECT_EQ(worker.stats().queued, 0u);
+}
+
 }  // namespace
 }  // namespace fused::kernel

@@ -47,7 +47,8 @@ ssize_t WriteAnswer(int /*fd*/, struct iovec* parts, int count, void* data) {
   // could not make sense of, and the request stays open: the caller would wait
   // for ever.
   if (error != ENOENT && error != ENODEV && error != EPIPE) {
-    LOG(ERROR) << "the kernel refused a reply: " << std::strerror(error);
+    LOG(ERROR) << "the kernel refused a reply: "
+               << Describe(ErrnoStatus(error));
     fuse_out_header header;
     std::memcpy(&header, parts[0].iov_base, sizeof(header));
     static_cast<SessionCore*>(data)->Answer(header.unique, EIO);

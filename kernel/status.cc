@@ -16,6 +16,12 @@ namespace {
 constexpr int kErrnoBase = 1000;
 constexpr int kMaxErrno = 4095;  // the kernel's own bound
 
+// strerror(3) need not be thread-safe.
+const char* Text(int error) {
+  const char* text = strerrordesc_np(error);
+  return text == nullptr ? "Unknown error" : text;
+}
+
 int ErrnoOfCode(absl::StatusCode code) {
   switch (code) {
     case absl::StatusCode::kOk:
@@ -55,7 +61,7 @@ absl::Status ErrnoStatus(int error, std::string_view what) {
   if (error < 0 || error > kMaxErrno) error = EIO;
   const auto code = static_cast<absl::StatusCode>(kErrnoBase + error);
   if (what.empty()) return absl::Status(code, "");
-  return absl::Status(code, absl::StrCat(what, ": ", std::strerror(error)));
+  return absl::Status(code, absl::StrCat(what, ": ", Text(error)));
 }
 
 int ErrnoOf(const absl::Status& status) {
@@ -69,7 +75,7 @@ int ErrnoOf(const absl::Status& status) {
 std::string Describe(const absl::Status& status) {
   if (status.ok()) return "OK";
   if (!status.message().empty()) return std::string(status.message());
-  return std::strerror(ErrnoOf(status));
+  return Text(ErrnoOf(status));
 }
 
 }  // namespace fused::kernel

@@ -240,8 +240,7 @@ bool MountedView::Invalidates(const std::vector<FakeKernel::Message>& messages,
                               kernel::NodeId node) {
   for (const FakeKernel::Message& message : messages) {
     if (message.error == FUSE_NOTIFY_INVAL_INODE &&
-        message.As<fuse_notify_inval_inode_out>().ino ==
-            static_cast<int64_t>(node)) {
+        message.As<fuse_notify_inval_inode_out>().ino == node) {
       return true;
     }
   }

@@ -1,37 +1,32 @@
 #include "kernel/testing/scratch.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "absl/log/check.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
 #include "kernel/mount.h"
 
 namespace fused::kernel {
-namespace {
-
-int Remove(const char* path, const struct stat*, int, struct FTW*) {
-  return remove(path);
-}
-
-}  // namespace
 
 ScratchDirectory::ScratchDirectory() {
-  const char* base = std::getenv("TEST_TMPDIR");
-  path_ = absl::StrCat(base == nullptr ? "/tmp" : base, "/fused.XXXXXX");
+  path_ = absl::StrCat(testing::TempDir(), "/fused.XXXXXX");
   PCHECK(mkdtemp(path_.data()) != nullptr);
+  // As the mount table will have it.
+  path_ = std::filesystem::canonical(path_).string();
 }
 
 ScratchDirectory::~ScratchDirectory() {
@@ -44,7 +39,8 @@ ScratchDirectory::~ScratchDirectory() {
       }
     }
   }
-  nftw(path_.c_str(), Remove, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+  std::error_code error;
+  std::filesystem::remove_all(path_, error);
 }
 
 std::string ScratchDirectory::Path(std::string_view name) const {

@@ -101,7 +101,8 @@ void SingleFile::Read(const Caller&, NodeId, HandleId, size_t size,
     reply.Error(ErrnoStatus(errno));
     return;
   }
-  reply.Send(std::string_view(data).substr(0, static_cast<size_t>(got)));
+  data.resize(static_cast<size_t>(got));
+  reply.Send(data);
 }
 
 void SingleFile::Write(const Caller&, NodeId, HandleId, std::string_view data,
