@@ -240,7 +240,7 @@ class ChaosTest : public testing::TestWithParam<Setting> {
   static void Act(const std::vector<App>& apps, int round) {
     for (size_t i = 0; i < apps.size(); ++i) {
       apps[i].Begin("DoAnything",
-                    {apps[i].At("tree"), absl::StrCat(100 * round + i),
+                    {apps[i].At("tree"), absl::StrCat(round, i),
                      IsLong() ? "5000" : "1500", OneView() ? "" : "stale"});
     }
     for (const App& app : apps) {

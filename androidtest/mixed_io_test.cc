@@ -31,7 +31,6 @@ namespace {
 using testing::AnyOf;
 using testing::Ge;
 using testing::Gt;
-using testing::Le;
 
 // Opens, reads, checks and closes, again and again.
 class Reader {
