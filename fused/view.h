@@ -24,6 +24,7 @@
 #include "fused/lower_node.h"
 #include "fused/node.h"
 #include "fused/rules.h"
+#include "fused/told_names.h"
 #include "kernel/invalidation.h"
 #include "kernel/operations.h"
 #include "kernel/session.h"
@@ -302,6 +303,12 @@ class View : public kernel::Operations {
   void LookupDot(const Actor& actor, kernel::NodeId node, std::string_view name,
                  kernel::EntryReply reply);
   void DropNode(kernel::NodeId node, uint64_t lookups);
+  // Whether the kernel knows the target's name for what stands there now, or
+  // not at all.
+  bool AsTold(const Target& target) const;
+  void Told(const Target& target, Node& node);
+  // The kernel has moved its name as the lower tree has.
+  void ToldMoved(const Target& from, const Target& to, bool exchanged);
 
   // view_attributes.cc
   struct stat Present(const struct stat& lower, const Facts& facts,
@@ -415,6 +422,7 @@ class View : public kernel::Operations {
   const struct timespec mounted_;
   Counters counters_;
   NodeTable nodes_;
+  ToldNames told_;
   HandleTable<Handle> files_;
   HandleTable<DirectoryHandle> directories_;
   absl::Notification initialized_;
