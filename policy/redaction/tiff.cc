@@ -156,6 +156,7 @@ class Directories {
 
   bool Run(Kind root) {
     Push(header_.first, root);
+    if (todo_.empty()) return false;
     bool first = true;
     while (!todo_.empty()) {
       const Pending next = todo_.back();

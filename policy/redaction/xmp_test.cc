@@ -58,7 +58,7 @@ TEST(XmpTest, ZeroesWhatIsWithin) {
 TEST(XmpTest, TakesSyntaxAsItComes) {
   EXPECT_EQ(Show("<?p a>b?><!-- <City>- --><a><![CDATA[<City>]]]><City >x</City"
                  "\n></a>\n\n"),
-            "<?p a>b?><!-- <City>- --><a><![CDATA[<City>]]]>000000000000000"
+            "<?p a>b?><!-- <City>- --><a><![CDATA[<City>]]]>0000000000000000"
             "</a>\n\n");
   EXPECT_EQ(Show("<a xmlns:GPS='x' rdf:about='lat'>Latitude City</a>"), "NONE");
 }
