@@ -276,6 +276,9 @@ class View : public kernel::Operations {
   // In which mode the actor's opens of the object are served.
   policy::IoMode ServedAs(const Actor& actor, const policy::Object& object,
                           LowerNode& lower, const struct stat& stat) const;
+  // For a subject that is not to see locations: whether it may open the file
+  // like that. Looks what it holds.
+  static absl::Status CheckRedacted(const Intent& intent, LowerNode& lower);
   // In the posix profile: set-id bits, or capabilities of the file.
   static bool HasPrivileges(LowerNode& lower, const struct stat& stat);
   // Whether the lower file is of a type that the profile shows.

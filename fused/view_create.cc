@@ -136,11 +136,12 @@ void View::OpenExisting(const Actor& actor, Target& target,
   intent.create = false;
   const policy::Decision decision =
       Judge(actor, target.facts.object, intent.operations());
-  if (!decision.allowed() || decision.io == policy::IoMode::kRedacted) {
+  if (!decision.allowed()) {
     counters_.denied.fetch_add(1, std::memory_order_relaxed);
-    return reply.Error(decision.allowed() ? AccessDenied()
-                                          : StatusOf(decision.error));
+    return reply.Error(StatusOf(decision.error));
   }
+  // What the file holds is looked at when it is opened.
+  if (decision.io == policy::IoMode::kRedacted) return reply.Error(Stale());
   if (intent.truncate) {
     absl::StatusOr<Pin> pin = target.lower->Descriptor();
     if (!pin.ok()) return reply.Error(pin.status());
