@@ -168,7 +168,8 @@ void View::Create(const kernel::Caller& caller, kernel::NodeId parent,
   }
   const bool made = fd.ok();
   absl::Status status = Refresh(actor, *target);
-  if (status.ok() && target->lower == nullptr) status = NoEntry();
+  // It went again: the kernel asks once more.
+  if (status.ok() && target->lower == nullptr) status = Stale();
   if (!status.ok()) return reply.Error(status);
   if (!made) {
     return OpenExisting(actor, *target, request, std::move(reply));

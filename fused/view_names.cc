@@ -58,7 +58,8 @@ void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
     return reply.Error(status);
   }
   status = Refresh(actor, *target);
-  if (status.ok() && target->lower == nullptr) status = NoEntry();
+  // It went again: the kernel asks once more.
+  if (status.ok() && target->lower == nullptr) status = Stale();
   if (!status.ok()) return reply.Error(status);
   if (S_ISREG(type) && !posix()) {
     target->lower->SetOwner(OwnerFor(actor));
