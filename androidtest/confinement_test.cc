@@ -55,10 +55,10 @@ std::vector<std::string> Processes() {
 std::string TryPaths(const std::string& secret, const std::string& name) {
   std::vector<std::string> tries = {secret, "/.." + secret};
   for (const std::string& process : Processes()) {
-    tries.push_back(process + "/root" + secret);
-    tries.push_back(process + "/cwd" + secret);
-    tries.push_back(process + "/cwd/" + name);
-    tries.push_back(process + "/cwd/lower/" + name);
+    tries.push_back(absl::StrCat(process, "/root", secret));
+    tries.push_back(absl::StrCat(process, "/cwd", secret));
+    tries.push_back(absl::StrCat(process, "/cwd/", name));
+    tries.push_back(absl::StrCat(process, "/cwd/lower/", name));
     for (int fd = 0; fd < 64; ++fd) {
       tries.push_back(absl::StrCat(process, "/fd/", fd, "/", name));
     }

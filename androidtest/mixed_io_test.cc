@@ -28,10 +28,9 @@
 namespace fused::androidtest {
 namespace {
 
-using testing::AllOf;
+using testing::AnyOf;
 using testing::Ge;
 using testing::Gt;
-using testing::Le;
 
 // Opens, reads, checks and closes, again and again.
 class Reader {
@@ -259,6 +258,57 @@ TEST_F(ManyOpensTest, ARemovedFileKeepsNoBackingId) {
   EXPECT_TRUE(Eventually([&] {
     return device.Status().volumes(0).backing_ids() == 0;
   })) << device.Status().volumes(0).DebugString();
+  EXPECT_TRUE(device.Stop());
+}
+
+// A file without a name is opened again through the descriptor that is left,
+// while that is open: with the backing file that the kernel knows for it.
+TEST_F(ManyOpensTest, ARemovedFileIsOpenedAgain) {
+  Device device(AllowAll());
+  ASSERT_TRUE(device.Start());
+  for (const View view : {View::kApp, View::kShared}) {
+    for (const char* remover : {kCamera, kGallery}) {
+      const App app = device.Launch(kCamera, view);
+      const App other = device.Launch(remover, View::kApp);
+      ASSERT_THAT(app.Create("a", "content"), Succeeds());
+      ASSERT_TRUE(device.Sync());
+      const File first = app.Open("a", O_RDWR);
+      ASSERT_THAT(first, Opens());
+      ASSERT_THAT(other.Unlink("a"), Succeeds());
+      ASSERT_TRUE(device.Sync());
+      const std::string again = absl::StrCat("/proc/self/fd/", first.fd());
+      const File second = app.Open(again, O_RDWR);
+      EXPECT_THAT(second, Opens()) << app.name();
+      EXPECT_THAT(second.WriteAt(0, "C"), Returns(1)) << app.name();
+      EXPECT_THAT(first.ReadAt(0, 10), Reads("Content")) << app.name();
+      EXPECT_THAT(app.Open(again, O_RDONLY), Opens()) << app.name();
+      EXPECT_THAT(app.Stat("a"), FailsWith(ENOENT)) << app.name();
+    }
+  }
+  EXPECT_TRUE(Eventually([&] {
+    const control::v1::VolumeStatus volume = device.Status().volumes(0);
+    return volume.handles() == 0 && volume.backing_ids() == 0;
+  })) << device.Status().volumes(0).DebugString();
+  EXPECT_TRUE(device.Stop());
+}
+
+// The same while the app's kernel has not been told yet: it opens what it knows
+// by that name, or nothing.
+TEST_F(ManyOpensTest, AFileIsOpenedWhileItIsRemovedElsewhere) {
+  Device device(AllowAll());
+  ASSERT_TRUE(device.Start());
+  const App app = device.Launch(kCamera, View::kApp);
+  const App other = device.Launch(kGallery, View::kApp);
+  for (int i = 0; i < 300; ++i) {
+    ASSERT_THAT(other.Create("a", "content"), Succeeds());
+    ASSERT_TRUE(device.Sync());
+    const File first = app.Open("a", O_RDWR);
+    ASSERT_THAT(first, Opens()) << i;
+    ASSERT_THAT(other.Unlink("a"), Succeeds());
+    const File second = app.Open("a", O_RDWR);
+    EXPECT_THAT(second, AnyOf(Opens(), FailsWith(ENOENT))) << i;
+    EXPECT_THAT(first.ReadAt(0, 10), Reads("content")) << i;
+  }
   EXPECT_TRUE(device.Stop());
 }
 

@@ -25,9 +25,7 @@
 namespace fused::androidtest {
 namespace {
 
-using testing::Each;
 using testing::Pair;
-using testing::SizeIs;
 
 class Database {
  public:
@@ -151,11 +149,11 @@ TEST_P(SharedFileTest, AppendingNeverOverwrites) {
   EXPECT_THAT(second.Finish(), Returns(count));
 
   const std::string log = ReadFile(device_.LowerPath("log"));
-  ASSERT_EQ(log.size(), 2 * count * kRecord);
+  ASSERT_EQ(log.size(), 2 * kRecord * count);
   std::map<std::string, int> seen;
   for (size_t at = 0; at < log.size(); at += kRecord) {
-    const std::string_view record = std::string_view(log).substr(at, kRecord);
-    const std::string who(record.substr(0, record.find(' ')));
+    const std::string record = log.substr(at, kRecord);
+    const std::string who = record.substr(0, record.find(' '));
     EXPECT_EQ(record, Record(who, seen[who]++));
   }
   EXPECT_THAT(seen, testing::UnorderedElementsAre(Pair("first", count),

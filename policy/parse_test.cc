@@ -67,13 +67,14 @@ TEST(ParseTest, EmptyIsTheEmptyMessage) {
 }
 
 TEST(ParseTest, TellsOfAnUnknownEnumeratorWhereItStands) {
-  EXPECT_THAT(PolicyIssues("name: 'a'\n"
-                           "rules {\n"
-                           "  name: 'READ'\n"
-                           "  operations: FLY\n"
-                           "  effect { allow {} }\n"
-                           "}\n"),
-              ElementsAre(HasSubstr("f:4:15: rules[0].operations[0]: Unknown")));
+  EXPECT_THAT(
+      PolicyIssues("name: 'a'\n"
+                   "rules {\n"
+                   "  name: 'READ'\n"
+                   "  operations: FLY\n"
+                   "  effect { allow {} }\n"
+                   "}\n"),
+      ElementsAre(HasSubstr("f:4:15: rules[0].operations[0]: Unknown")));
   EXPECT_THAT(PolicyIssues("rules { operations: [READ,\n"
                            "  CRAWL, WRITE] }\n"),
               ElementsAre(HasSubstr("f:2:3: rules[0].operations[1]")));

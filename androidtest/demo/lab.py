@@ -29,7 +29,7 @@ def _mounts():
 def _file_system(path):
     path = os.path.realpath(path) + "/"
     below = [m for m in _mounts() if path.startswith(m[0].rstrip("/") + "/")]
-    return max(below, key=lambda m: len(m[0]))[1]
+    return max(below, key=lambda m: len(m[0]), default=("", ""))[1]
 
 
 def _roomy(need):

@@ -60,11 +60,11 @@ Result Aio(const Task& task, bool write) {
       if (write) {
         FillPattern(buffer, kPiece, offset, task.seed);
         io_prep_pwrite(&blocks[i], task.fd, buffer, kPiece,
-                       static_cast<long long>(offset));
+                       static_cast<int64_t>(offset));
       } else {
         memset(buffer, 0, kPiece);
         io_prep_pread(&blocks[i], task.fd, buffer, kPiece,
-                      static_cast<long long>(offset));
+                      static_cast<int64_t>(offset));
       }
       pointers[i] = &blocks[i];
     }

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tempfile
 
 _CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "fused-tidy")
@@ -106,6 +107,9 @@ class Tidy:
             with open(os.path.join(database, "compile_commands.json"), "w") as out:
                 json.dump([dict(c, arguments=_without_outputs(c["arguments"])) for c in commands], out)
             with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-                for findings in pool.map(lambda c: self._check(c, database), commands):
+                checked = pool.map(lambda c: self._check(c, database), commands)
+                for number, findings in enumerate(checked, 1):
                     found.update(findings)
+                    if number % 20 == 0:
+                        print("clang-tidy: %d of %d sources" % (number, len(commands)), file=sys.stderr)
         return sorted(found)

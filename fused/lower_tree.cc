@@ -1,0 +1,213 @@
+// LowerTree's part of lower_node.h.
+#include <fcntl.h>
+#include <sys/xattr.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/hash/hash.h"
+#include "absl/strings/str_join.h"
+#include "fused/circle_guard.h"
+#include "fused/lower_node.h"
+#include "kernel/status.h"
+
+namespace fused {
+
+absl::StatusOr<std::unique_ptr<LowerTree>> LowerTree::Create(
+    kernel::Fd root, const Options& options) {
+  absl::StatusOr<struct stat> stat = kernel::Stat(root.get());
+  if (!stat.ok()) return stat.status();
+  if (!S_ISDIR(stat->st_mode)) return kernel::ErrnoStatus(ENOTDIR);
+  // An own description of the root, so that the node's can be given up.
+  absl::StatusOr<kernel::Fd> own = kernel::OpenBeneath(root.get(), ".", O_PATH);
+  if (!own.ok()) return own.status();
+
+  auto tree =
+      std::unique_ptr<LowerTree>(new LowerTree(std::move(root), options));
+  absl::StatusOr<Found> found = tree->Intern(*std::move(own));
+  if (!found.ok()) return found.status();
+  tree->root_ = std::move(found->node);
+  tree->FindHandles();
+  const kernel::ProcPath path(tree->root_descriptor());
+  tree->has_xattrs_ =
+      getxattr(path.text, kOwnerXattr, nullptr, 0) >= 0 || errno == ENODATA;
+  return tree;
+}
+
+LowerTree::LowerTree(kernel::Fd root, const Options& options)
+    : options_(options), root_fd_(std::move(root)) {}
+
+void LowerTree::FindHandles() {
+  // open_by_handle_at(2) takes no O_PATH descriptor for the mount.
+  absl::StatusOr<kernel::Fd> root =
+      kernel::OpenBeneath(root_fd_.get(), ".", O_RDONLY | O_DIRECTORY);
+  if (!root.ok()) return;
+  const absl::StatusOr<kernel::FileHandle> handle =
+      kernel::HandleOf(root->get());
+  // Having one is not all: opening it takes a privilege.
+  if (!handle.ok() || !kernel::OpenHandle(root->get(), *handle, O_PATH).ok()) {
+    return;
+  }
+  handle_root_ = *std::move(root);
+  has_handles_ = true;
+}
+
+LowerTree::~LowerTree() { root_ = nullptr; }
+
+LowerTree::Shard& LowerTree::ShardOf(const Key& key) {
+  return shards_[absl::HashOf(key) % kShards];
+}
+
+absl::StatusOr<LowerTree::Found> LowerTree::Lookup(
+    const std::shared_ptr<LowerNode>& parent, const char* name) {
+  absl::StatusOr<Pin> pin = parent->Descriptor();
+  if (!pin.ok()) return pin.status();
+  constexpr int kAttempts = 16;
+  for (int attempt = 1;; ++attempt) {
+    // In this order: where both are the same no move was under way.
+    const uint64_t over = moves_over_.load();
+    std::optional<uint64_t> moves = moves_begun_.load();
+    if (over != *moves) moves.reset();
+    absl::StatusOr<kernel::Fd> fd =
+        kernel::OpenChild((*pin)->get(), name, O_PATH | O_NOFOLLOW);
+    if (!fd.ok()) return fd.status();
+    absl::StatusOr<Found> found = Intern(*std::move(fd));
+    if (!found.ok()) return found.status();
+    switch (found->node->Settle(parent, name, moves)) {
+      case LowerNode::Settled::kStays:
+        return found;
+      case LowerNode::Settled::kMoved:
+        // Behind the daemon's back: what is below it is found again.
+        if (found->node->is_directory()) BumpGeneration();
+        return found;
+      case LowerNode::Settled::kOvertaken:
+        // Moves without end: the place that is known stays until later.
+        if (attempt == kAttempts) return found;
+        break;
+      case LowerNode::Settled::kUnplaced:
+        if (attempt == kAttempts) {
+          found->node->SetPlace(parent, name);
+          return found;
+        }
+        break;
+    }
+  }
+}
+
+absl::StatusOr<LowerTree::Found> LowerTree::Intern(kernel::Fd fd) {
+  absl::StatusOr<struct stat> stat = kernel::Stat(fd.get());
+  if (!stat.ok()) return stat.status();
+  const Key key{stat->st_dev, stat->st_ino};
+  Shard& shard = ShardOf(key);
+
+  std::shared_ptr<LowerNode> known;
+  std::optional<kernel::FileHandle> handle;
+  {
+    absl::MutexLock lock(&shard.mutex);
+    const auto found = shard.nodes.find(key);
+    if (found != shard.nodes.end()) known = found->second.lock();
+  }
+  if (known != nullptr) {
+    absl::MutexLock lock(&known->mutex_);
+    // While a descriptor is held, the inode number can't be another's.
+    if (known->fd_ != nullptr) return Found{known, *stat};
+    handle = known->handle_;
+  }
+  if (known != nullptr) {
+    absl::StatusOr<kernel::FileHandle> now = kernel::HandleOf(fd.get());
+    if (now.ok() && handle.has_value() && *now == *handle) {
+      {
+        absl::MutexLock lock(&known->mutex_);
+        if (known->fd_ == nullptr) {
+          known->fd_ = std::make_shared<const kernel::Fd>(std::move(fd));
+          held_.fetch_add(1, std::memory_order_relaxed);
+        }
+      }
+      Sweep();
+      return Found{known, *stat};
+    }
+    // The number has been given to a new inode; the old node is stale.
+  }
+
+  auto fresh = std::make_shared<LowerNode>(this, *stat, std::move(fd));
+  {
+    absl::MutexLock lock(&shard.mutex);
+    std::weak_ptr<LowerNode>& slot = shard.nodes[key];
+    std::shared_ptr<LowerNode> other = slot.lock();
+    if (other != nullptr && other != known) {
+      // Another thread was as quick, for the same inode: `fresh` holds it open.
+      known = std::move(other);
+    } else {
+      slot = fresh;
+      known = nullptr;
+    }
+  }
+  if (known != nullptr) return Found{std::move(known), *stat};
+  Sweep();
+  return Found{std::move(fresh), *stat};
+}
+
+void LowerTree::Remove(const Key& key) {
+  Shard& shard = ShardOf(key);
+  absl::MutexLock lock(&shard.mutex);
+  const auto found = shard.nodes.find(key);
+  // A new node of that number may have taken the place.
+  if (found != shard.nodes.end() && found->second.expired()) {
+    shard.nodes.erase(found);
+  }
+}
+
+void LowerTree::Sweep() {
+  if (held_.load(std::memory_order_relaxed) <= options_.descriptor_budget) {
+    return;
+  }
+  if (sweeping_.exchange(true)) return;
+  // Twice around: the first visit takes the mark of use, the second evicts.
+  const size_t target = options_.descriptor_budget / 8 * 7;
+  for (size_t step = 0; step < 2 * kShards; ++step) {
+    Shard& shard = shards_[hand_.fetch_add(1) % kShards];
+    std::vector<std::shared_ptr<LowerNode>> nodes;
+    {
+      absl::MutexLock lock(&shard.mutex);
+      nodes.reserve(shard.nodes.size());
+      for (const auto& [key, weak] : shard.nodes) {
+        if (std::shared_ptr<LowerNode> node = weak.lock()) {
+          nodes.push_back(std::move(node));
+        }
+      }
+    }
+    for (const std::shared_ptr<LowerNode>& node : nodes) {
+      if (!node->used_.exchange(false)) node->Evict();
+    }
+    if (held_.load(std::memory_order_relaxed) <= target) break;
+  }
+  sweeping_.store(false);
+}
+
+std::string LowerTree::PathOf(const LowerNode& node) const {
+  std::vector<std::string> names;
+  Place place = node.place();
+  CircleGuard guard;
+  while (place.parent != nullptr && !guard.Closes(place.parent.get())) {
+    names.push_back(std::move(place.name));
+    place = place.parent->place();
+  }
+  std::reverse(names.begin(), names.end());
+  return absl::StrJoin(names, "/");
+}
+
+size_t LowerTree::nodes() const {
+  size_t count = 0;
+  for (const Shard& shard : shards_) {
+    absl::MutexLock lock(&shard.mutex);
+    count += shard.nodes.size();
+  }
+  return count;
+}
+
+}  // namespace fused
