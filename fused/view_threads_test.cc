@@ -97,7 +97,9 @@ TEST_F(ViewTest, OpensReadsAndReleasesAtOnce) {
       if (requests[i].opcode == FUSE_OPEN) {
         handles.push_back(answers[i].opened().fh);
       }
-      if (requests[i].opcode == FUSE_LOOKUP) ASSERT_EQ(answers[i].node(), f);
+      if (requests[i].opcode == FUSE_LOOKUP) {
+        ASSERT_EQ(answers[i].node(), f);
+      }
     }
     ASSERT_EQ(view.view().handles(), handles.size());
     ASSERT_EQ(releases, round == 0 ? 0u : 20u);
