@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <thread>
 #include <utility>
 
 #include "absl/log/check.h"
@@ -47,6 +48,10 @@ void MountedView::Close() {
 void MountedView::Serve() {
   while (session_->Serve(buffer_) == kernel::Session::Progress::kServed) {
   }
+  Collect();
+}
+
+void MountedView::Collect() {
   while (std::optional<FakeKernel::Message> message = kernel_.Poll()) {
     if (message->unique == 0) {
       notifications_.push_back(*std::move(message));
@@ -58,6 +63,38 @@ void MountedView::Serve() {
 
 uint64_t MountedView::Send(uint32_t opcode, kernel::NodeId node,
                            std::string_view body, From from) {
+  const uint64_t unique = Transmit(opcode, node, body, from);
+  Serve();
+  return unique;
+}
+
+std::vector<Answer> MountedView::CallAll(const std::vector<Request>& requests,
+                                         int threads) {
+  std::vector<uint64_t> uniques;
+  for (const Request& request : requests) {
+    uniques.push_back(
+        Transmit(request.opcode, request.node, request.body, request.from));
+  }
+  std::vector<std::thread> servers;
+  for (int i = 0; i < threads; ++i) {
+    servers.emplace_back([this] {
+      kernel::Session::Buffer buffer;
+      while (session_->Serve(buffer) == kernel::Session::Progress::kServed) {
+      }
+    });
+  }
+  for (std::thread& server : servers) server.join();
+  std::vector<Answer> answers;
+  for (const uint64_t unique : uniques) {
+    std::optional<Answer> answer = Poll(unique);
+    CHECK(answer.has_value());
+    answers.push_back(*std::move(answer));
+  }
+  return answers;
+}
+
+uint64_t MountedView::Transmit(uint32_t opcode, kernel::NodeId node,
+                               std::string_view body, From from) {
   std::string packet = kernel_.Packet(opcode, node, body);
   fuse_in_header header;
   std::memcpy(&header, packet.data(), sizeof(header));
@@ -65,7 +102,6 @@ uint64_t MountedView::Send(uint32_t opcode, kernel::NodeId node,
   header.gid = from.gid;
   std::memcpy(packet.data(), &header, sizeof(header));
   kernel_.SendRaw(packet);
-  Serve();
   return header.unique;
 }
 

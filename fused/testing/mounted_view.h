@@ -87,6 +87,17 @@ class MountedView {
     return Call(opcode, node, Bytes(in).append(rest), from);
   }
 
+  // Sends all, has them served by threads at once, and gives the answers in the
+  // order of the requests. For requests that have one and do not wait.
+  struct Request {
+    uint32_t opcode = 0;
+    kernel::NodeId node = 0;
+    std::string body;
+    From from;
+  };
+  std::vector<Answer> CallAll(const std::vector<Request>& requests,
+                              int threads);
+
   // The same, by what they are for. Names are as in a path: no terminator.
   Answer Lookup(kernel::NodeId parent, std::string_view name, From from = {});
   // The node at a relative path, every step looked up; 0 where there is none.
@@ -139,7 +150,10 @@ class MountedView {
   }
 
  private:
+  uint64_t Transmit(uint32_t opcode, kernel::NodeId node, std::string_view body,
+                    From from);
   void Serve();
+  void Collect();
 
   kernel::FakeKernel kernel_;
   std::unique_ptr<View> view_;
