@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -243,6 +244,11 @@ class LowerTree {
   // as its descriptor where it has none. Its place is not set.
   absl::StatusOr<Found> Intern(kernel::Fd fd);
 
+  // Keeps a node, and what was found out of it, beyond its last use, until many
+  // others have been kept since: a shared mount forgets a file between the
+  // answer to an open that it must look up again and that lookup.
+  void KeepWarm(std::shared_ptr<LowerNode> node);
+
   // The path relative to the root, as far as it is known; for people.
   std::string PathOf(const LowerNode& node) const;
 
@@ -318,6 +324,8 @@ class LowerTree {
   std::atomic<size_t> hand_{0};
   std::atomic<bool> sweeping_{false};
   absl::Mutex shape_mutex_;
+  absl::Mutex warm_mutex_;
+  std::deque<std::shared_ptr<LowerNode>> warm_ ABSL_GUARDED_BY(warm_mutex_);
   Shard shards_[kShards];
   std::shared_ptr<LowerNode> root_;
 };

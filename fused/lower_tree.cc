@@ -57,7 +57,26 @@ void LowerTree::FindHandles() {
   has_handles_ = true;
 }
 
-LowerTree::~LowerTree() { root_ = nullptr; }
+LowerTree::~LowerTree() {
+  std::deque<std::shared_ptr<LowerNode>> warm;
+  {
+    absl::MutexLock lock(&warm_mutex_);
+    warm.swap(warm_);
+  }
+  warm.clear();
+  root_ = nullptr;
+}
+
+void LowerTree::KeepWarm(std::shared_ptr<LowerNode> node) {
+  constexpr size_t kMost = 1024;
+  // Let go of outside the lock.
+  std::shared_ptr<LowerNode> oldest;
+  absl::MutexLock lock(&warm_mutex_);
+  warm_.push_back(std::move(node));
+  if (warm_.size() <= kMost) return;
+  oldest = std::move(warm_.front());
+  warm_.pop_front();
+}
 
 LowerTree::Shard& LowerTree::ShardOf(const Key& key) {
   return shards_[absl::HashOf(key) % kShards];

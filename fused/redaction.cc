@@ -76,6 +76,7 @@ absl::StatusOr<std::shared_ptr<const Redaction>> FindRedaction(
     found->size = before->st_size;
     if (found->Matches(*after)) {
       lower.SetRedaction(found);
+      lower.tree().KeepWarm(lower.shared_from_this());
       return found;
     }
     before = after;
