@@ -28,6 +28,13 @@ bool IsLocationBox(const std::string& type);
 // Zeroes its payload, and its type, so that it is a box that nobody knows.
 void ZeroBox(const Bytes& bytes, const Box& box);
 
+// Sets `to`, which a file has once: where it has two, readers differ on which
+// counts, and nobody reads it.
+inline void SetBox(const Bytes& bytes, std::optional<Box>& to, const Box& box) {
+  if (to) bytes.walk().Refuse();
+  to = box;
+}
+
 // Whether [begin, end) is what may stand behind the last box of a list: fewer
 // bytes than a box has, or zeros.
 bool IsPadding(const Bytes& bytes, uint64_t begin, uint64_t end);

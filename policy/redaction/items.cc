@@ -107,8 +107,9 @@ bool ReadInfos(const Bytes& file, const Box& infos, Items& items) {
   Fields fields(file, infos.payload, infos.end);
   const uint64_t version = fields.Number(1);
   fields.Number(3);
-  uint64_t left = fields.Number(version == 0 ? 2 : 4);
-  for (uint64_t at = fields.at(); at < infos.end && left > 0; --left) {
+  fields.Number(version == 0 ? 2 : 4);
+  // All that there are, whatever their number is said to be.
+  for (uint64_t at = fields.at(); at < infos.end;) {
     const std::optional<Box> box = ReadBox(file, at, infos.end);
     if (!box || box->torn || !file.walk().Step()) return false;
     if (box->type == "infe" && !ReadInfo(file, *box, items)) return false;

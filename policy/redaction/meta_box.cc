@@ -81,15 +81,15 @@ void RedactMeta(const Bytes& file, const Box& meta) {
   ForEachBox(
       file, meta.payload + (bare ? 0 : 4), meta.end, [&](const Box& box) {
         if (box.type == "keys") {
-          parts.keys = box;
+          SetBox(file, parts.keys, box);
         } else if (box.type == "ilst") {
-          parts.list = box;
+          SetBox(file, parts.list, box);
         } else if (box.type == "iinf") {
-          parts.infos = box;
+          SetBox(file, parts.infos, box);
         } else if (box.type == "iloc") {
-          parts.places = box;
+          SetBox(file, parts.places, box);
         } else if (box.type == "idat") {
-          parts.data = box;
+          SetBox(file, parts.data, box);
         } else if (IsLocationBox(box.type)) {
           ZeroBox(file, box);
         } else if (box.type == "xml " || box.type == "bxml" ||

@@ -39,6 +39,9 @@ constexpr uint64_t kMaxSearched = 1 << 20;
 // Boxes that cameras put what they like into.
 constexpr uint64_t kMaxFree = 4 << 20;
 constexpr int kMaxDepth = 12;
+// Where a Pentax camera's block has them.
+constexpr uint64_t kPentaxGps = 199;
+constexpr uint64_t kPentaxGpsEnd = 400;
 
 constexpr std::string_view kXmpId =
     "\xbe\x7a\xcf\xcb\x97\xa9\x42\xe8\x9c\x71\x99\x94\x91\xe3\xaf\xac"sv;
@@ -164,6 +167,9 @@ class Movie {
       Add(Part::kXmp, box.payload, box.end);
     } else if (type == "GPMF") {
       Add(Part::kGpmf, box.payload, box.end);
+    } else if (type == "TAGS" && file_.StartsWith(box.payload, "PENTAX")) {
+      file_.Zero(box.payload + kPentaxGps,
+                 std::min(box.payload + kPentaxGpsEnd, box.end));
     } else if (type == "NCTG") {
       Add(Part::kNikonTags, box.payload, box.end);
     } else if (type == "trex") {
@@ -183,13 +189,13 @@ class Movie {
       const bool large = file_.Big(box.payload, 1).value_or(0) == 1;
       track.id = file_.Big(box.payload + (large ? 20 : 12), 4).value_or(0);
     } else if (type == "stsd") {
-      track.descriptions = box;
+      SetBox(file_, track.descriptions, box);
     } else if (type == "stsz" || type == "stz2") {
-      track.sizes = box;
+      SetBox(file_, track.sizes, box);
     } else if (type == "stsc") {
-      track.chunks = box;
+      SetBox(file_, track.chunks, box);
     } else if (type == "stco" || type == "co64") {
-      track.offsets = box;
+      SetBox(file_, track.offsets, box);
     } else {
       return false;
     }

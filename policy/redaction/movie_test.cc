@@ -120,6 +120,19 @@ TEST(MovieTest, TakesWhatIsCutOff) {
   }
 }
 
+TEST(MovieTest, LooksIntoPentaxsBlock) {
+  std::string block = "PENTAX DIGITAL CAMERA" + std::string(400, 'x');
+  block.replace(207, kSecret.size(), kSecret);
+  ExpectGone(Movie(Box("udta", Box("TAGS", block))));
+}
+
+TEST(MovieTest, RefusesTwoOfWhatThereIsOneOf) {
+  const std::string keys = FullBox("keys", Big(0, 4));
+  EXPECT_EQ(Redacted(Movie(Box("meta", FullBox("hdlr", "") + keys))), "NONE");
+  EXPECT_EQ(Redacted(Movie(Box("meta", FullBox("hdlr", "") + keys + keys))),
+            "REFUSED");
+}
+
 TEST(MovieTest, RefusesACompressedHead) {
   EXPECT_EQ(Redacted(Movie(Box("cmov", "x"))), "REFUSED");
 }

@@ -80,7 +80,8 @@ void RedactText(const Bytes& data, bool compressed, bool international) {
   if (location) data.Zero(text.begin, data.size());
 }
 
-void RedactChunk(std::string_view type, const Bytes& data) {
+// Whether it may have been changed.
+bool RedactChunk(std::string_view type, const Bytes& data) {
   if (type == "eXIf") {
     const bool headed = data.StartsWith(0, std::string_view("Exif\0\0", 6));
     data.walk().Add(Part::kTiff, data.Sub(headed ? 6 : 0, data.size()));
@@ -92,7 +93,13 @@ void RedactChunk(std::string_view type, const Bytes& data) {
     RedactText(data, true, false);
   } else if (type == "iTXt") {
     RedactText(data, false, true);
+  } else if (type == "caBX") {
+    // Content credentials, with what they vouch for.
+    data.walk().Add(Part::kUnknown, data);
+  } else {
+    return false;
   }
+  return true;
 }
 
 }  // namespace
@@ -114,9 +121,7 @@ bool RedactPng(const Bytes& bytes) {
       bytes.walk().Add(Part::kTail, bytes.Sub(at, bytes.size()));
       return true;
     }
-    // The critical ones, which are not metadata, have a capital first.
-    if (absl::ascii_islower(type[0]) && begin < end) {
-      RedactChunk(type, bytes.Sub(begin, end));
+    if (begin < end && RedactChunk(type, bytes.Sub(begin, end))) {
       for (const Range& sum : bytes.Locate(end, end + kChecksum)) {
         bytes.walk().ZeroAlso(bytes.Locate(begin, end), sum);
       }

@@ -42,7 +42,8 @@ TEST(RedactionTest, GivesTheSourcesError) {
 
 TEST(RedactionTest, SearchesOtherContent) {
   for (const std::string& metadata :
-       {absl::StrCat(std::string("Exif\0\0", 6), Exif()), Exif(true), Xmp(),
+       {absl::StrCat("\"EXIF:GPSLatitude\": \"", kSecret, std::string(40, ' ')),
+        absl::StrCat(std::string("Exif\0\0", 6), Exif()), Exif(true), Xmp(),
         Box("loci", kSecret), Box("\xa9xyz", kSecret),
         absl::StrCat("8BIM\x04\x04", Big(0, 2), Big(Iptc().size(), 4),
                      Iptc())}) {

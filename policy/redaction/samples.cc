@@ -256,7 +256,8 @@ bool TextHasLocation(const Bytes& file, const Track& track) {
     }
     return !found;
   });
-  return found || !fine;
+  // Without samples here they are in fragments.
+  return found || !fine || texts == 0;
 }
 
 bool ZeroSamples(const Bytes& file, const Track& track) {

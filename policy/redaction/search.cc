@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdint>
-#include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,6 +21,7 @@ constexpr uint64_t kMaxTiff = 1 << 20;
 constexpr uint64_t kMaxBrokenTiff = 64 << 10;
 constexpr uint64_t kMaxBox = 1 << 20;
 constexpr uint64_t kMaxFirstBox = 4096;
+constexpr uint64_t kTextValue = 48;
 constexpr uint64_t kMaxDirectory = 512;
 
 enum class Sign : uint8_t {
@@ -31,6 +32,7 @@ enum class Sign : uint8_t {
   kBox,
   kBlock,
   kMovie,
+  kText,
 };
 
 struct Signature {
@@ -57,14 +59,18 @@ constexpr std::array kSignatures = {
     Signature{"gps0"sv, Sign::kBox},
     Signature{"freeGPS "sv, Sign::kBlock},
     Signature{"ftyp"sv, Sign::kMovie},
+    Signature{"GPSLatitude"sv, Sign::kText},
+    Signature{"GPSLongitude"sv, Sign::kText},
+    Signature{"GPSAltitude"sv, Sign::kText},
 };
 constexpr size_t kLongest = 15;
 
 class Search {
  public:
   explicit Search(const Bytes& bytes) : bytes_(bytes) {
-    for (const Signature& one : kSignatures) {
-      starts_[static_cast<uint8_t>(one.text.front())] = true;
+    for (size_t i = 0; i < kSignatures.size(); ++i) {
+      first_[static_cast<uint8_t>(kSignatures[i].text[0])] |= 1U << i;
+      second_[static_cast<uint8_t>(kSignatures[i].text[1])] |= 1U << i;
     }
   }
 
@@ -76,10 +82,17 @@ class Search {
       if (stretch.empty()) return;
       const uint64_t end = at + std::min(stretch.size(), kStretch);
       for (next = std::max(next, at); next < end;) {
-        const size_t i = next - at;
-        next = starts_[static_cast<uint8_t>(stretch[i])]
-                   ? At(std::string_view(stretch).substr(i), next)
-                   : next + 1;
+        if (first_[static_cast<uint8_t>(stretch[next - at])] == 0) {
+          ++next;
+          continue;
+        }
+        const std::string_view rest =
+            std::string_view(stretch).substr(next - at);
+        const uint32_t candidates =
+            rest.size() < 2 ? 0
+                            : first_[static_cast<uint8_t>(rest[0])] &
+                                  second_[static_cast<uint8_t>(rest[1])];
+        next = candidates == 0 ? next + 1 : At(rest, candidates, next);
       }
       at = next;
     }
@@ -88,8 +101,9 @@ class Search {
  private:
   // Looks at what stands at `at`, which begins with `text`; gives where to go
   // on.
-  uint64_t At(std::string_view text, uint64_t at) {
-    for (const Signature& one : kSignatures) {
+  uint64_t At(std::string_view text, uint32_t candidates, uint64_t at) {
+    for (; candidates != 0; candidates &= candidates - 1) {
+      const Signature& one = kSignatures[std::countr_zero(candidates)];
       if (!text.starts_with(one.text)) continue;
       if (!bytes_.walk().Step()) break;
       return std::max(Found(one.sign, at), at + 1);
@@ -116,6 +130,10 @@ class Search {
         return Block(at);
       case Sign::kMovie:
         return Movie(at);
+      case Sign::kText:
+        // A key in some other notation, JSON or CBOR; its value follows.
+        bytes_.Zero(at, at + kTextValue);
+        return at + kTextValue;
     }
     return at;
   }
@@ -201,7 +219,9 @@ class Search {
   }
 
   const Bytes& bytes_;
-  std::array<bool, 256> starts_ = {};
+  // For each byte the signatures, as bits, that have it first and second.
+  std::array<uint32_t, 256> first_ = {};
+  std::array<uint32_t, 256> second_ = {};
 };
 
 }  // namespace

@@ -7,8 +7,8 @@
 namespace fused::policy::redaction {
 
 // Finds metadata by its signatures: Exif with and without its header, XMP,
-// IPTC's image resources, location boxes and blocks, movies. What of it is not
-// understood is zeroed.
+// IPTC's image resources, location boxes and blocks, movies, coordinates by
+// their names. What of it is not understood is zeroed.
 void RedactUnknown(const Bytes& bytes);
 
 }  // namespace fused::policy::redaction

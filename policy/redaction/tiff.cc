@@ -299,8 +299,11 @@ class Directories {
     const Kind kind = entry.tag == kGpsDirectory     ? Kind::kGps
                       : entry.tag == kSubDirectories ? Kind::kMain
                                                      : Kind::kSub;
-    const uint64_t count =
-        entry.tag == kSubDirectories ? std::min(entry.count, kMaxPointers) : 1;
+    const uint64_t count = entry.tag == kSubDirectories ? entry.count : 1;
+    if (count > kMaxPointers) {
+      bytes_.walk().Refuse();
+      return;
+    }
     if (TypeWidth(entry.type) < 2) {
       // A pointer of no such type: readers differ.
       if (kind == Kind::kGps) understood_ = false;

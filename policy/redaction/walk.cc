@@ -138,7 +138,8 @@ std::string_view Walk::Peek(uint64_t offset) {
   if (offset < window_begin_ || offset - window_begin_ >= window_.size()) {
     const bool run = !window_.empty() && offset >= window_begin_ &&
                      offset - window_begin_ <= window_.size() + kJump;
-    window_.resize(run ? kRun : kJump);
+    window_.resize(std::min<uint64_t>(run ? kRun : kJump,
+                                      offset < size_ ? size_ - offset : 0));
     window_.resize(Fill(offset, absl::MakeSpan(window_)));
     window_begin_ = offset;
   }
