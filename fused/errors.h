@@ -27,6 +27,8 @@ inline absl::Status IsDirectory() { return kernel::ErrnoStatus(EISDIR); }
 inline absl::Status NotDirectory() { return kernel::ErrnoStatus(ENOTDIR); }
 // A set-id bit can't be set while a writer is on passthrough.
 inline absl::Status Busy() { return kernel::ErrnoStatus(ETXTBSY); }
+// The kernel copies by reading and writing.
+inline absl::Status CrossDevice() { return kernel::ErrnoStatus(EXDEV); }
 inline absl::Status NotSupported() { return kernel::ErrnoStatus(EOPNOTSUPP); }
 // The kernel falls back to its own, and does not ask again.
 inline absl::Status NotImplemented() { return kernel::ErrnoStatus(ENOSYS); }

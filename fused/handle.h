@@ -60,6 +60,10 @@ class Handle {
 
   const HandleRecord record;
   const std::shared_ptr<Node> node;
+
+  // Reads see no location. Never with a backing id.
+  bool redacted() const { return record.io == policy::IoMode::kRedacted; }
+
   // Of a passthrough one.
   kernel::BackingRef backing;
 

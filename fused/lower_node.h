@@ -32,6 +32,7 @@ namespace fused {
 
 class LowerNode;
 class LowerTree;
+struct Redaction;
 
 // A name in the lower tree. The root has no parent.
 struct Place {
@@ -124,6 +125,17 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   // Of a file that was just made.
   void SetOwner(std::optional<Owner> owner);
 
+  // What was last found to be hidden of it; null where nobody has looked. See
+  // redaction.h.
+  std::shared_ptr<const Redaction> redaction() const {
+    absl::MutexLock lock(&mutex_);
+    return redaction_;
+  }
+  void SetRedaction(std::shared_ptr<const Redaction> redaction) {
+    absl::MutexLock lock(&mutex_);
+    redaction_.swap(redaction);
+  }
+
   // Handles that may write, of all views.
   int writers() const { return writers_.load(std::memory_order_acquire); }
   void AddWriter() { writers_.fetch_add(1, std::memory_order_acq_rel); }
@@ -191,6 +203,7 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   bool owner_known_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<const Owner> owner_ ABSL_GUARDED_BY(mutex_);
   std::vector<Sighting> sightings_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<const Redaction> redaction_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<LockTable> locks_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -75,6 +75,8 @@ class Node {
   absl::Mutex open_mutex;
   NodeMode mode ABSL_GUARDED_BY(open_mutex) = NodeMode::kIdle;
   uint32_t handles ABSL_GUARDED_BY(open_mutex) = 0;
+  // The name that the kernel was last told it by (ToldNames); 0: none.
+  std::atomic<uint64_t> told{0};
   // Handles that may write; read without the mutex by the attribute cache.
   std::atomic<int> writers{0};
 

@@ -92,7 +92,9 @@ void View::ListHandles(std::optional<uid_t> uid,
     out.set_user(identity_.user);
     out.set_uid(record.uid);
     out.set_path(context_.tree->PathOf(*handle->node->lower));
-    out.set_io(handle->backing.valid() ? "PASSTHROUGH" : "DAEMON");
+    out.set_io(handle->backing.valid() ? "PASSTHROUGH"
+               : handle->redacted()    ? "REDACTED"
+                                       : "DAEMON");
     out.set_read(record.intent.read);
     out.set_write(record.intent.write);
     out.set_backing_id(handle->backing.valid() ? handle->backing.id() : 0);

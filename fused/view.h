@@ -24,6 +24,7 @@
 #include "fused/lower_node.h"
 #include "fused/node.h"
 #include "fused/rules.h"
+#include "fused/told_names.h"
 #include "kernel/invalidation.h"
 #include "kernel/operations.h"
 #include "kernel/session.h"
@@ -275,6 +276,9 @@ class View : public kernel::Operations {
   // In which mode the actor's opens of the object are served.
   policy::IoMode ServedAs(const Actor& actor, const policy::Object& object,
                           LowerNode& lower, const struct stat& stat) const;
+  // For a subject that is not to see locations: whether it may open the file
+  // like that. Looks what it holds.
+  static absl::Status CheckRedacted(const Intent& intent, LowerNode& lower);
   // In the posix profile: set-id bits, or capabilities of the file.
   static bool HasPrivileges(LowerNode& lower, const struct stat& stat);
   // Whether the lower file is of a type that the profile shows.
@@ -302,6 +306,12 @@ class View : public kernel::Operations {
   void LookupDot(const Actor& actor, kernel::NodeId node, std::string_view name,
                  kernel::EntryReply reply);
   void DropNode(kernel::NodeId node, uint64_t lookups);
+  // Whether the kernel knows the target's name for what stands there now, or
+  // not at all.
+  bool AsTold(const Target& target) const;
+  void Told(const Target& target, Node& node);
+  // The kernel has moved its name as the lower tree has.
+  void ToldMoved(const Target& from, const Target& to, bool exchanged);
 
   // view_attributes.cc
   struct stat Present(const struct stat& lower, const Facts& facts,
@@ -415,6 +425,7 @@ class View : public kernel::Operations {
   const struct timespec mounted_;
   Counters counters_;
   NodeTable nodes_;
+  ToldNames told_;
   HandleTable<Handle> files_;
   HandleTable<DirectoryHandle> directories_;
   absl::Notification initialized_;

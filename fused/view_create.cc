@@ -81,6 +81,7 @@ absl::StatusOr<kernel::Fd> View::JudgeAndMake(const kernel::Caller& caller,
                                               const NewFile& file,
                                               policy::Decision& decision) {
   absl::ReaderMutexLock shape(&context_.tree->shape_mutex());
+  absl::MutexLock names(&target.parent->lower->names_mutex());
   Locate(actor, target);
   absl::StatusOr<policy::Decision> decided =
       CheckCreate(actor, target, Intent::FromFlags(file.flags));
@@ -88,7 +89,13 @@ absl::StatusOr<kernel::Fd> View::JudgeAndMake(const kernel::Caller& caller,
   decision = *decided;
   absl::StatusOr<Pin> pin = target.parent->lower->Descriptor();
   if (!pin.ok()) return pin.status();
-  return MakeFile(caller, actor, (*pin)->get(), target.name.c_str(), file);
+  absl::StatusOr<kernel::Fd> fd =
+      MakeFile(caller, actor, (*pin)->get(), target.name.c_str(), file);
+  if (!fd.ok() && !kernel::IsErrno(fd.status(), EEXIST)) return fd;
+  // Before anything else can take the name.
+  const absl::Status status = Refresh(actor, target);
+  if (!status.ok()) return status;
+  return fd;
 }
 
 void View::ReplyCreated(const Actor& actor, Target& target, kernel::Fd fd,
@@ -129,11 +136,12 @@ void View::OpenExisting(const Actor& actor, Target& target,
   intent.create = false;
   const policy::Decision decision =
       Judge(actor, target.facts.object, intent.operations());
-  if (!decision.allowed() || decision.io == policy::IoMode::kRedacted) {
+  if (!decision.allowed()) {
     counters_.denied.fetch_add(1, std::memory_order_relaxed);
-    return reply.Error(decision.allowed() ? AccessDenied()
-                                          : StatusOf(decision.error));
+    return reply.Error(StatusOf(decision.error));
   }
+  // What the file holds is looked at when it is opened.
+  if (decision.io == policy::IoMode::kRedacted) return reply.Error(Stale());
   if (intent.truncate) {
     absl::StatusOr<Pin> pin = target.lower->Descriptor();
     if (!pin.ok()) return reply.Error(pin.status());
@@ -166,12 +174,9 @@ void View::Create(const kernel::Caller& caller, kernel::NodeId parent,
     CountDenied(fd.status());
     return reply.Error(fd.status());
   }
-  const bool made = fd.ok();
-  absl::Status status = Refresh(actor, *target);
-  // It went again: the kernel asks once more.
-  if (status.ok() && target->lower == nullptr) status = Stale();
-  if (!status.ok()) return reply.Error(status);
-  if (!made) {
+  // Gone again, behind the daemon's back or since it was found to be there.
+  if (target->lower == nullptr) return reply.Error(Stale());
+  if (!fd.ok()) {
     return OpenExisting(actor, *target, request, std::move(reply));
   }
   absl::StatusOr<struct stat> stat = kernel::Stat(fd->get());
@@ -237,6 +242,8 @@ void View::Tmpfile(const kernel::Caller& caller, kernel::NodeId parent,
     target.lower->SetOwner(OwnerFor(actor));
     target.facts = target.lower->Classify(*actor.snapshot);
   }
+  // It has no name that the kernel is told of.
+  target.parent = nullptr;
   ReplyCreated(actor, target, std::move(fd), request, *decision,
                std::move(reply));
 }

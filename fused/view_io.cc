@@ -14,6 +14,7 @@
 
 #include "fused/errors.h"
 #include "fused/identity.h"
+#include "fused/redaction.h"
 #include "fused/view.h"
 #include "kernel/lower.h"
 
@@ -62,6 +63,12 @@ void View::Read(const kernel::Caller& caller, kernel::NodeId node,
   if (!fd.ok()) return reply.Error(fd.status());
   char* const buffer = ReadBuffer();
   const size_t wanted = std::min(size, kMaxRead);
+  if ((*handle)->redacted()) {
+    absl::StatusOr<size_t> got = ReadRedacted(
+        *(*handle)->node->lower, *fd, offset, absl::MakeSpan(buffer, wanted));
+    if (!got.ok()) return reply.Error(got.status());
+    return reply.Send({buffer, *got});
+  }
   size_t done = 0;
   while (done < wanted) {
     const ssize_t got = pread(*fd, buffer + done, wanted - done,
@@ -167,6 +174,8 @@ void View::CopyFileRange(const kernel::Caller& caller, kernel::NodeId node_in,
   if (!from.ok()) return reply.Error(from.status());
   absl::StatusOr<std::shared_ptr<Handle>> to = FileFor(handle_out, true);
   if (!to.ok()) return reply.Error(to.status());
+  // The kernel reads then, which is redacted.
+  if ((*from)->redacted()) return reply.Error(CrossDevice());
   if ((*to)->record.intent.append) return reply.Error(BadHandle());
   absl::StatusOr<int> fd_in = (*from)->Descriptor();
   if (!fd_in.ok()) return reply.Error(fd_in.status());

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "fused/errors.h"
+#include "fused/redaction.h"
 #include "fused/view.h"
 #include "kernel/lower.h"
 
@@ -103,11 +104,35 @@ policy::IoMode View::ServedAs(const Actor& actor, const policy::Object& object,
                                       : policy::IoMode::kPassthrough;
   }
   policy::IoMode strictest = policy::IoMode::kPassthrough;
+  bool redact = false;
   for (const Operation operation : {Operation::kRead, Operation::kWrite}) {
     const policy::Decision decision = Judge(actor, object, operation);
-    if (decision.allowed() && decision.io > strictest) strictest = decision.io;
+    if (!decision.allowed()) continue;
+    if (decision.io == policy::IoMode::kRedacted) {
+      redact = true;
+    } else if (decision.io > strictest) {
+      strictest = decision.io;
+    }
   }
-  return strictest;
+  if (!redact) return strictest;
+  // Of a file that is known to hold nothing to hide, and that nobody is
+  // writing to, there is nothing to redact.
+  const std::shared_ptr<const Redaction> known = lower.redaction();
+  const bool clean =
+      stat.st_size == 0 ||
+      (known != nullptr && known->Matches(stat) && !known->hides());
+  return clean && lower.writers() == 0 ? strictest : policy::IoMode::kRedacted;
+}
+
+absl::Status View::CheckRedacted(const Intent& intent, LowerNode& lower) {
+  if (!intent.read) return absl::OkStatus();
+  absl::StatusOr<std::shared_ptr<const Redaction>> found = FindRedaction(lower);
+  if (!found.ok()) return found.status();
+  const bool refused =
+      (*found)->finding.kind == policy::redaction::Finding::Kind::kRefused;
+  // A store through a mapping would write the zeros back.
+  if (refused || ((*found)->hides() && intent.write)) return AccessDenied();
+  return absl::OkStatus();
 }
 
 bool View::HasPrivileges(LowerNode& lower, const struct stat& stat) {

@@ -103,6 +103,7 @@ std::shared_ptr<Node> View::EnterNode(const Actor& actor, const Target& target,
   }
   std::shared_ptr<Node> node =
       nodes_.Enter(target.lower, key, std::move(place));
+  Told(target, *node);
   entry.node = node->id();
   entry.cache_name = cache_name;
   entry.attributes =
@@ -118,8 +119,45 @@ void View::ReplyEntry(const Actor& actor, const Target& target,
   if (!reply.Send(entry)) DropNode(entry.node, 1);
 }
 
+void View::Told(const Target& target, Node& node) {
+  // A file without a name has no parent.
+  if (target.parent == nullptr) return;
+  const ToldNames::Key key = ToldNames::KeyOf(target.parent->id(), target.name);
+  node.told.store(key, std::memory_order_relaxed);
+  told_.Set(key, node.id());
+}
+
+bool View::AsTold(const Target& target) const {
+  const std::optional<kernel::NodeId> told =
+      told_.Find(ToldNames::KeyOf(target.parent->id(), target.name));
+  if (!told.has_value()) return true;
+  const std::shared_ptr<Node> node = nodes_.Find(*told);
+  return node == nullptr || node->lower == target.lower;
+}
+
+void View::ToldMoved(const Target& from, const Target& to, bool exchanged) {
+  const ToldNames::Key old_key = ToldNames::KeyOf(from.parent->id(), from.name);
+  const ToldNames::Key new_key = ToldNames::KeyOf(to.parent->id(), to.name);
+  const std::optional<kernel::NodeId> moved = told_.Find(old_key);
+  const std::optional<kernel::NodeId> other = told_.Find(new_key);
+  const auto set = [this](ToldNames::Key key,
+                          std::optional<kernel::NodeId> id) {
+    const std::shared_ptr<Node> node =
+        id.has_value() ? nodes_.Find(*id) : nullptr;
+    if (node == nullptr) return told_.Erase(key);
+    node->told.store(key, std::memory_order_relaxed);
+    told_.Set(key, *id);
+  };
+  set(new_key, moved);
+  set(old_key, exchanged ? other : std::nullopt);
+}
+
 void View::DropNode(kernel::NodeId node, uint64_t lookups) {
+  const std::shared_ptr<Node> known = nodes_.Find(node);
   if (!nodes_.Forget(node, lookups)) return;
+  if (known != nullptr) {
+    told_.EraseNode(known->told.load(std::memory_order_relaxed), node);
+  }
   if (const std::shared_ptr<kernel::Session> session = this->session()) {
     session->backing().Doom(node);
   }
@@ -149,8 +187,11 @@ void View::Lookup(const kernel::Caller& caller, kernel::NodeId parent,
   const Actor actor = ActorOf(caller.uid);
   if (IsDot(name)) return LookupDot(actor, parent, name, std::move(reply));
   absl::StatusOr<Target> target = Resolve(actor, parent, name);
-  if (!target.ok()) return reply.Error(target.status());
-  if (target->lower == nullptr) return reply.Error(NoEntry());
+  if (target.ok() && target->lower == nullptr) target = NoEntry();
+  if (!target.ok()) {
+    told_.Erase(ToldNames::KeyOf(parent, name));
+    return reply.Error(target.status());
+  }
   ReplyEntry(actor, *target, std::move(reply));
 }
 

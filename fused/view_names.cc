@@ -40,8 +40,11 @@ void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
   if (!target.ok()) return reply.Error(target.status());
   absl::Status status;
   {
-    // Judged where it is made: no directory moves meanwhile.
+    // Judged where it is made: no directory moves meanwhile. What is told to
+    // the kernel is what was made: nothing else takes the name before it is
+    // looked at.
     absl::ReaderMutexLock shape(&context_.tree->shape_mutex());
+    absl::MutexLock names(&target->parent->lower->names_mutex());
     Locate(actor, *target);
     status = CheckMake(actor, *target, type, operation);
     absl::StatusOr<Pin> pin = target->parent->lower->Descriptor();
@@ -52,14 +55,18 @@ void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
     } else if (status.ok()) {
       status = make((*pin)->get());
     }
+    if (!status.ok()) {
+      CountDenied(status);
+      return reply.Error(status);
+    }
+    status = Refresh(actor, *target);
   }
-  if (!status.ok()) {
-    CountDenied(status);
-    return reply.Error(status);
+  // Behind the daemon's back it may be something else all the same, and the
+  // kernel takes an entry of another type for an error of ours.
+  if (status.ok() &&
+      (target->lower == nullptr || target->lower->type() != type)) {
+    status = Stale();
   }
-  status = Refresh(actor, *target);
-  // It went again: the kernel asks once more.
-  if (status.ok() && target->lower == nullptr) status = Stale();
   if (!status.ok()) return reply.Error(status);
   if (S_ISREG(type) && !posix()) {
     target->lower->SetOwner(OwnerFor(actor));
@@ -170,6 +177,7 @@ void View::RemoveName(const kernel::Caller& caller, kernel::NodeId parent,
     if (status.ok() && !directory && target->lower->is_directory()) {
       status = IsDirectory();
     }
+    if (status.ok() && !AsTold(*target)) status = Stale();
     if (status.ok()) {
       absl::StatusOr<Pin> pin = target->parent->lower->Descriptor();
       if (!pin.ok()) {
@@ -184,6 +192,7 @@ void View::RemoveName(const kernel::Caller& caller, kernel::NodeId parent,
     CountDenied(status);
     return reply.Error(status);
   }
+  told_.Erase(ToldNames::KeyOf(parent, name));
   AfterRemoved(target->lower);
   InvalidateElsewhere(*target->parent->lower, parent, false);
   reply.Ok();

@@ -112,7 +112,9 @@ absl::StatusOr<View::NewHandle> View::OpenNode(
       passthrough ? kernel::OpenFlags::Passthrough(record.id, handle->backing,
                                                    intent.access())
                   : kernel::OpenFlags::Daemon(record.id, intent.access());
-  (passthrough ? counters_.passthrough : counters_.daemon)
+  (passthrough          ? counters_.passthrough
+   : handle->redacted() ? counters_.redacted
+                        : counters_.daemon)
       .fetch_add(1, std::memory_order_relaxed);
   return NewHandle{std::move(handle), reply};
 }
@@ -143,16 +145,15 @@ void View::Open(const kernel::Caller& caller, kernel::NodeId node_id,
   Facts facts;
   if (!posix()) facts = node->Classify(*actor.snapshot);
   policy::Decision decision = Judge(actor, facts.object, intent.operations());
-  if (decision.allowed() && decision.io == policy::IoMode::kRedacted) {
-    // There is no redacted view yet, and no byte is shown without it.
-    decision.error = policy::Error::kAccess;
-  }
-  if (!decision.allowed()) {
-    counters_.denied.fetch_add(1, std::memory_order_relaxed);
-    return reply.Error(StatusOf(decision.error));
+  absl::Status status = StatusOf(decision.error);
+  const bool redact = status.ok() && decision.io == policy::IoMode::kRedacted;
+  if (redact) status = CheckRedacted(intent, *node->lower);
+  if (!status.ok()) {
+    CountDenied(status);
+    return reply.Error(status);
   }
   struct stat stat = {};
-  if (posix()) {
+  if (posix() || redact || node->key.io == policy::IoMode::kRedacted) {
     absl::StatusOr<struct stat> now = node->lower->Stat();
     if (!now.ok()) return reply.Error(now.status());
     stat = *now;
@@ -162,12 +163,12 @@ void View::Open(const kernel::Caller& caller, kernel::NodeId node_id,
     // node, which the kernel finds by looking the name up again.
     return reply.Error(Stale());
   }
+  decision.io = node->key.io;
   absl::StatusOr<NewHandle> opened =
       OpenNode(actor, node, intent, request.flags, decision, kernel::Fd());
   if (!opened.ok()) return reply.Error(opened.status());
   if (intent.truncate) {
-    const absl::Status status =
-        TruncateForOpen(caller, node, request.kill_suidgid);
+    status = TruncateForOpen(caller, node, request.kill_suidgid);
     if (!status.ok()) {
       files_.Remove(opened->handle->record.id);
       CloseHandle(opened->handle, std::nullopt);

@@ -76,6 +76,8 @@ absl::Status View::CheckMoveBelow(const Actor& actor,
     if (name == "." || name == "..") continue;
     absl::StatusOr<LowerTree::Found> child =
         context_.tree->Lookup(directory, name.c_str());
+    // What is gone does not move along.
+    if (kernel::IsErrno(child.status(), ENOENT)) continue;
     if (!child.ok()) return AccessDenied();
     if (!Shows(child->node->type())) continue;
     const Facts facts = child->node->Classify(*actor.snapshot);
@@ -146,6 +148,7 @@ absl::Status View::RenameLocked(const Actor& actor, Target& from, Target& to,
   }
   status = CheckRename(actor, from, to, flags);
   if (!status.ok()) return status;
+  if (!AsTold(from) || !AsTold(to)) return Stale();
 
   absl::StatusOr<Pin> old_parent = from.parent->lower->Descriptor();
   if (!old_parent.ok()) return old_parent.status();
@@ -202,6 +205,9 @@ void View::Rename(const kernel::Caller& caller, kernel::NodeId parent,
   InvalidateElsewhere(*from->lower, 0, false);
   InvalidateElsewhere(*from->parent->lower, parent, false);
   InvalidateElsewhere(*to->parent->lower, new_parent, false);
+  if (from->lower != to->lower) {
+    ToldMoved(*from, *to, (flags & RENAME_EXCHANGE) != 0);
+  }
   reply.Ok();
   PostName(*from->parent->lower, parent, name);
   PostName(*to->parent->lower, new_parent, new_name);
