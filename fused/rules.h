@@ -2,11 +2,12 @@
 #ifndef FUSED_FUSED_RULES_H_
 #define FUSED_FUSED_RULES_H_
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "policy/engine.h"
 
 namespace fused {
@@ -18,15 +19,21 @@ class Rules {
       : snapshot_(std::move(snapshot)) {}
 
   std::shared_ptr<const policy::Snapshot> snapshot() const {
-    return snapshot_.load(std::memory_order_acquire);
+    absl::ReaderMutexLock lock(&mutex_);
+    return snapshot_;
   }
 
   void Set(std::shared_ptr<const policy::Snapshot> snapshot) {
-    snapshot_.store(std::move(snapshot), std::memory_order_release);
+    absl::MutexLock lock(&mutex_);
+    // The old one is let go of after the lock.
+    snapshot_.swap(snapshot);
   }
 
  private:
-  std::atomic<std::shared_ptr<const policy::Snapshot>> snapshot_;
+  // Not std::atomic<std::shared_ptr>: libstdc++ 12's load() gives its own lock
+  // back without release order, so that a store may overtake it.
+  mutable absl::Mutex mutex_;
+  std::shared_ptr<const policy::Snapshot> snapshot_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace fused
