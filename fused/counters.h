@@ -24,8 +24,9 @@ struct Counters {
   }
 
   void Add(const Counters& other) {
-    for (size_t i = 0; i < requests.size(); ++i)
+    for (size_t i = 0; i < requests.size(); ++i) {
       requests[i] += other.requests[i];
+    }
     passthrough += other.passthrough;
     redacted += other.redacted;
     daemon += other.daemon;

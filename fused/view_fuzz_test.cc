@@ -48,7 +48,6 @@ using kernel::NodeId;
 using kernel::Terminated;
 
 constexpr size_t kMostRequests = 100;
-constexpr size_t kRequestBytes = 8;
 
 constexpr std::string_view kApps = R"(
 version: 1
@@ -354,7 +353,7 @@ std::string Run::HandleBody(uint32_t opcode, const Choice& choice) const {
       in.nodeid_out = Node(choice.node);
       in.fh_out = Handle(choice.other_name);
       in.off_out = offset;
-      in.len = choice.flags * 1000u;
+      in.len = uint64_t{choice.flags} * 1000;
       return MountedView::Bytes(in);
     }
     case FUSE_IOCTL: {

@@ -14,8 +14,9 @@ namespace {
 
 // A reply that a lock table answers, now or later.
 LockTable::Done Answer(std::shared_ptr<kernel::StatusReply> reply) {
-  return
-      [reply = std::move(reply)](absl::Status status) { reply->Send(status); };
+  return [reply = std::move(reply)](const absl::Status& status) {
+    reply->Send(status);
+  };
 }
 
 // A request that may wait, and the signal to its caller that takes it back. The

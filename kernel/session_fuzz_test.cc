@@ -94,8 +94,9 @@ class ReadingOperations : public FakeOperations {
 
  private:
   static void Touch(std::string_view bytes) {
-    for (const char byte : bytes)
+    for (const char byte : bytes) {
       sum_ = sum_ + static_cast<unsigned char>(byte);
+    }
   }
   static void CheckName(std::string_view name) {
     CHECK(!name.empty() && name != "." && name != ".." &&

@@ -102,8 +102,9 @@ class ConditionsTest : public testing::Test {
   uint64_t RandomSubject() {
     uint64_t word = 0;
     for (int i = 0; i < 4; ++i) {
-      if (random_() % 2 == 0)
+      if (random_() % 2 == 0) {
         word |= vocabulary_.PermissionBit(absl::StrCat(i));
+      }
     }
     return random_() % 2 == 0 ? word : word | vocabulary_.RoleBit(v1::MTP);
   }

@@ -128,10 +128,12 @@ class Shrinker {
   void Asked() {
     Drop([](Case& of) { return &of.request.operations; });
     Drop([](Case& of) { return &of.request.path; });
-    if (found_.request.nomedia)
+    if (found_.request.nomedia) {
       Try([](Case& of) { of.request.nomedia = false; });
-    if (found_.request.granted)
+    }
+    if (found_.request.granted) {
       Try([](Case& of) { of.request.granted = false; });
+    }
     if (!found_.request.owner_package.empty()) {
       Try([](Case& of) { of.request.owner_package.clear(); });
     }
