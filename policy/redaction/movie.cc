@@ -71,8 +71,9 @@ class Movie {
       const std::optional<Box> box = ReadBox(file_, at, file_.size());
       if (!file_.walk().Step()) return false;
       if (!box || !IsTop(*box)) {
-        if (!IsPadding(file_, at, file_.size()))
+        if (!IsPadding(file_, at, file_.size())) {
           Add(Part::kTail, at, file_.size());
+        }
         break;
       }
       Top(*box);

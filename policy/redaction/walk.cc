@@ -27,7 +27,7 @@ Bytes::Bytes(Walk& walk, uint64_t begin, uint64_t end) : walk_(&walk) {
   pieces_.push_back({.at = 0, .range = {begin, end}});
 }
 
-Bytes::Bytes(Walk& walk, std::vector<Range> pieces) : walk_(&walk) {
+Bytes::Bytes(Walk& walk, const std::vector<Range>& pieces) : walk_(&walk) {
   for (const Range& piece : pieces) {
     const uint64_t end = std::min(piece.end, walk.size());
     if (piece.begin >= end) continue;
@@ -183,7 +183,7 @@ void Walk::Zero(uint64_t begin, uint64_t end) {
   if (!stopped()) ranges_.push_back({begin, end});
 }
 
-void Walk::ZeroAlso(std::vector<Range> ranges, Range also) {
+void Walk::ZeroAlso(const std::vector<Range>& ranges, Range also) {
   if (also_.size() + ranges.size() > kMaxAlso) {
     Refuse();
     return;

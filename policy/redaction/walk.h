@@ -32,7 +32,7 @@ class Bytes {
  public:
   Bytes(Walk& walk, uint64_t begin, uint64_t end);
   // `pieces` in their order, none empty.
-  Bytes(Walk& walk, std::vector<Range> pieces);
+  Bytes(Walk& walk, const std::vector<Range>& pieces);
 
   Walk& walk() const { return *walk_; }
   uint64_t size() const { return size_; }
@@ -118,7 +118,7 @@ class Walk {
   void Zero(uint64_t begin, uint64_t end);
   // Zeroes `also` at the end if any byte of `ranges` is: a checksum of what
   // was zeroed would give it away to who tries all it may have been.
-  void ZeroAlso(std::vector<Range> ranges, Range also);
+  void ZeroAlso(const std::vector<Range>& ranges, Range also);
 
   void Add(Part part, Bytes bytes);
   std::optional<Job> Next();
