@@ -300,6 +300,15 @@ class Corpus(unittest.TestCase):
                     self.check(self.tagged(base, *([way] if way else ways),
                                            *other), "ffmpeg")
 
+    def test_matroska(self):
+        name = self.film("tags.mkv", "-metadata", "title=stays", "-metadata",
+                         "location=+48.1371+011.5754/")
+        out = self.redacted(name)
+        content = open(out, "rb").read()
+        self.assertNotIn(b"+48.1371", content)
+        self.assertIn(b"stays", content)
+        self.opens(name, out, "ffmpeg")
+
     def test_3gp(self):
         name = self.film("loci.3gp", "-metadata",
                          "location=+48.1371+011.5754+519.5/")

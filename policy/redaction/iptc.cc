@@ -128,7 +128,7 @@ bool RedactPhotoshop(const Bytes& bytes) {
     }
     at = data + *length + *length % 2;
   }
-  if (digest) bytes.walk().ZeroAlso(std::move(iptc), *digest);
+  if (digest) bytes.walk().ZeroAlso(iptc, *digest);
   return true;
 }
 

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -173,7 +172,7 @@ class Places {
       const bool wanted = item != items.end();
       if (!Place(wanted) || !file_.walk().Step()) return false;
       if (!wanted) continue;
-      RedactItem(Bytes(file_.walk(), std::move(pieces_)), item->second);
+      RedactItem(Bytes(file_.walk(), pieces_), item->second);
     }
     return true;
   }

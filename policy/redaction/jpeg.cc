@@ -176,7 +176,7 @@ class Jpeg {
         all.push_back(range);
       }
     }
-    return Bytes(bytes_.walk(), std::move(all));
+    return Bytes(bytes_.walk(), all);
   }
 
   // More Exif than a segment holds goes on in the next, without a header.

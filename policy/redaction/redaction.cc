@@ -5,6 +5,7 @@
 #include "policy/redaction/cameras.h"
 #include "policy/redaction/iptc.h"
 #include "policy/redaction/jpeg.h"
+#include "policy/redaction/matroska.h"
 #include "policy/redaction/movie.h"
 #include "policy/redaction/png.h"
 #include "policy/redaction/riff.h"
@@ -22,6 +23,7 @@ bool RedactFile(const Bytes& file) {
   if (IsTiff(file, 0)) return RedactTiff(file, TiffRoot::kMain);
   if (file.StartsWith(0, kPngStart)) return RedactPng(file);
   if (IsRiff(file)) return RedactRiff(file);
+  if (file.StartsWith(0, kMatroskaStart)) return RedactMatroska(file);
   if (IsMovie(file)) return RedactMovie(file);
   RedactUnknown(file);
   return true;

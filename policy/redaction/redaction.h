@@ -10,9 +10,10 @@
 //     that is within them (LocationShown, LocationCreated);
 //   - in IPTC-IIM content location, city, sub-location, province and country;
 //   - in films `loci`, `©xyz`, `gps `, `gps0` and their like, tags whose key
-//     names a location, tracks of timed metadata that is not known to be
-//     something else, and of text that looks like a position; GoPro's, FLIR's,
-//     Insta360's, Garmin's, Nikon's and Pentax's own records of a position;
+//     names a location (in Matroska too), tracks of timed metadata that is not
+//     known to be something else, and of text that looks like a position;
+//     GoPro's, FLIR's, Insta360's, Garmin's, Nikon's and Pentax's own records
+//     of a position;
 //   - in other content, and behind the end of a container, what has the
 //     signature of any of these.
 // Not found is what only rendering or decoding shows (a street sign, a

@@ -24,6 +24,7 @@ using namespace std::string_view_literals;  // NOLINT(google-*): NULs in them
 [[maybe_unused]] constexpr auto kBigTiff = "II\x2b\0\x08\0\0\0"sv;
 [[maybe_unused]] constexpr auto kHeif = "\0\0\0\x10\146typheic"sv;
 [[maybe_unused]] constexpr auto kJpeg = "\xff\xd8\xff"sv;
+[[maybe_unused]] constexpr auto kMatroska = "\x1a\x45\xdf\xa3"sv;
 [[maybe_unused]] constexpr auto kMovie = "\0\0\0\x10\146typqt  "sv;
 [[maybe_unused]] constexpr auto kPng = "\x89PNG\r\n\x1a\n"sv;
 [[maybe_unused]] constexpr auto kTiff = "II*\0"sv;
