@@ -24,7 +24,7 @@ MAX_LINES = 500
 # Through which walls nobody includes: (whose, what, but for these files).
 _IO = r"<(fcntl|unistd|fstream|filesystem|iostream|dirent|sys/|linux/|fuse)"
 _THREADS = r"(<(thread|mutex|condition_variable|shared_mutex|ctime|chrono)>|\"absl/(synchronization|time/clock))"
-_NOT_LIBRARY = re.compile(r"(_test|_benchmark|benchmark|_main)\.cc$")
+_NOT_LIBRARY = re.compile(r"(_test|_benchmark|benchmark)\.cc$")
 WALLS = (
     ("proto/", r'"(policy|kernel|fused|androidtest)/', None),
     ("policy/", r'"(kernel|fused|androidtest)/', None),
