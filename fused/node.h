@@ -74,6 +74,8 @@ class Node {
   // id taken and the mode entered as one step.
   absl::Mutex open_mutex;
   NodeMode mode ABSL_GUARDED_BY(open_mutex) = NodeMode::kIdle;
+  // The errno that kept its open handles from passthrough; 0: none did.
+  int refusal ABSL_GUARDED_BY(open_mutex) = 0;
   uint32_t handles ABSL_GUARDED_BY(open_mutex) = 0;
   // The name that the kernel was last told it by (ToldNames); 0: none.
   std::atomic<uint64_t> told{0};

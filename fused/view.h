@@ -359,15 +359,16 @@ class View : public kernel::Operations {
                                      const Intent& intent, int flags,
                                      const policy::Decision& decision,
                                      kernel::Fd descriptor);
-  absl::Status EnterMode(const std::shared_ptr<Node>& node, Handle& handle,
-                         bool& passthrough);
+  absl::StatusOr<kernel::BackingRef> TakeBacking(Node& node)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(node.open_mutex);
+  absl::Status EnterMode(Node& node, Handle& handle, bool& passthrough);
   void LeaveMode(Handle& handle);
   void CloseHandle(const std::shared_ptr<Handle>& handle,
                    std::optional<uint64_t> flock_owner);
   absl::Status TruncateForOpen(const kernel::Caller& caller,
                                const std::shared_ptr<Node>& node,
                                bool kill_suidgid);
-  static std::string FallbackReason(const absl::Status& status);
+  static std::string FallbackReason(int error);
   // view_create.cc
   absl::StatusOr<kernel::Fd> MakeFile(const kernel::Caller& caller,
                                       const Actor& actor, int parent,

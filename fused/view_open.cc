@@ -12,57 +12,61 @@
 
 namespace fused {
 
+// Takes a backing id for a new handle; an invalid one where the daemon is to
+// serve it.
+absl::StatusOr<kernel::BackingRef> View::TakeBacking(Node& node) {
+  const std::shared_ptr<kernel::Session> session = this->session();
+  if (session == nullptr) return Stale();
+  kernel::BackingRef warm = session->backing().AcquireWarm(node.id());
+  if (warm.valid()) return warm;
+  absl::StatusOr<Pin> pin = node.lower->Descriptor();
+  if (!pin.ok()) return pin.status();
+  absl::StatusOr<kernel::BackingRef> fresh =
+      session->backing().Acquire(node.id(), (*pin)->get());
+  // Where other handles hold the id this can't fail; a daemon-served handle
+  // beside them would be refused by the kernel.
+  if (fresh.ok() || node.mode != NodeMode::kIdle) return fresh;
+  node.refusal = kernel::ErrnoOf(fresh.status());
+  return kernel::BackingRef();
+}
+
 // Chooses the mode of a new handle and enters it. All handles of a node are of
 // one mode while any is open: the kernel answers EIO to a mix.
-absl::Status View::EnterMode(const std::shared_ptr<Node>& node, Handle& handle,
-                             bool& passthrough) {
+absl::Status View::EnterMode(Node& node, Handle& handle, bool& passthrough) {
   // Held over the registration of this very node: two opens at once must not
   // come to different modes.
-  absl::MutexLock lock(&node->open_mutex);
-  passthrough = false;
-  const bool wanted = node->key.io == policy::IoMode::kPassthrough &&
+  absl::MutexLock lock(&node.open_mutex);
+  if (node.mode == NodeMode::kIdle) node.refusal = 0;
+  const bool wanted = node.key.io == policy::IoMode::kPassthrough &&
                       passthrough_.load(std::memory_order_acquire);
-  if (wanted && node->mode != NodeMode::kDaemon) {
-    const std::shared_ptr<kernel::Session> session = this->session();
-    if (session == nullptr) return Stale();
-    kernel::BackingRef backing = session->backing().AcquireWarm(node->id());
-    if (!backing.valid()) {
-      absl::StatusOr<Pin> pin = node->lower->Descriptor();
-      if (!pin.ok()) return pin.status();
-      absl::StatusOr<kernel::BackingRef> fresh =
-          session->backing().Acquire(node->id(), (*pin)->get());
-      if (fresh.ok()) {
-        backing = *std::move(fresh);
-      } else if (node->mode == NodeMode::kIdle) {
-        context_.fallback(FallbackReason(fresh.status()));
-      } else {
-        // Its other handles hold the id, so this can't fail; a daemon-served
-        // handle beside them would be refused by the kernel.
-        return fresh.status();
-      }
-    }
-    if (backing.valid()) {
-      handle.backing = std::move(backing);
-      passthrough = true;
-    }
+  if (wanted && node.mode != NodeMode::kDaemon) {
+    absl::StatusOr<kernel::BackingRef> backing = TakeBacking(node);
+    if (!backing.ok()) return backing.status();
+    handle.backing = *std::move(backing);
   }
-  node->mode = passthrough ? NodeMode::kPassthrough : NodeMode::kDaemon;
-  ++node->handles;
+  passthrough = handle.backing.valid();
+  // Also of one that joins others: why these are served so holds for it.
+  if (wanted && !passthrough) context_.fallback(FallbackReason(node.refusal));
+  node.mode = passthrough ? NodeMode::kPassthrough : NodeMode::kDaemon;
+  ++node.handles;
   return absl::OkStatus();
 }
 
-std::string View::FallbackReason(const absl::Status& status) {
-  if (kernel::IsErrno(status, ELOOP)) {
-    return "the lower file lies on file systems that are stacked too deep "
-           "(ELOOP)";
+std::string View::FallbackReason(int error) {
+  switch (error) {
+    case 0:
+      return "the daemon serves it to those who have it open already";
+    case ELOOP:
+      return "the lower file lies on file systems that are stacked too deep "
+             "(ELOOP)";
+    case EPERM:
+      return "the kernel does not let this process register files (EPERM)";
+    case ENOSPC:
+    case ENOMEM:
+      return "no backing ids are left";
+    default:
+      return kernel::Describe(kernel::ErrnoStatus(error));
   }
-  if (kernel::IsErrno(status, EPERM)) {
-    return "the kernel does not let this process register files (EPERM)";
-  }
-  if (kernel::IsErrno(status, ENOSPC) || kernel::IsErrno(status, ENOMEM)) {
-    return "no backing ids are left";
-  }
-  return kernel::Describe(status);
 }
 
 void View::LeaveMode(Handle& handle) {
@@ -95,7 +99,7 @@ absl::StatusOr<View::NewHandle> View::OpenNode(
     InvalidateElsewhere(*node->lower, node->id(), false);
   }
   bool passthrough = false;
-  absl::Status status = EnterMode(node, *handle, passthrough);
+  absl::Status status = EnterMode(*node, *handle, passthrough);
   if (status.ok() && !passthrough) {
     status = handle->Descriptor().status();
     if (!status.ok()) LeaveMode(*handle);
