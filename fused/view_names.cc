@@ -43,7 +43,7 @@ void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
     // Judged where it is made: no directory moves meanwhile. What is told to
     // the kernel is what was made: nothing else takes the name before it is
     // looked at.
-    absl::ReaderMutexLock shape(&context_.tree->shape_mutex());
+    absl::ReaderMutexLock shape(&target->parent->lower->tree().shape_mutex());
     absl::MutexLock names(&target->parent->lower->names_mutex());
     Locate(actor, *target);
     status = CheckMake(actor, *target, type, operation);
