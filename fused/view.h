@@ -345,6 +345,8 @@ class View : public kernel::Operations {
   // view_names.cc
   // Makes what `make` makes at the target and answers with its entry. `make`
   // gets the parent's descriptor.
+  // A name was made or removed there.
+  void NameChanged(LowerNode& parent, std::string_view name) const;
   void MakeName(const kernel::Caller& caller, kernel::NodeId parent,
                 const char* name, mode_t type, policy::Operation operation,
                 const std::function<absl::Status(int parent)>& make,

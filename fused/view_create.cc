@@ -92,6 +92,7 @@ absl::StatusOr<kernel::Fd> View::JudgeAndMake(const kernel::Caller& caller,
   absl::StatusOr<kernel::Fd> fd =
       MakeFile(caller, actor, (*pin)->get(), target.name.c_str(), file);
   if (!fd.ok() && !kernel::IsErrno(fd.status(), EEXIST)) return fd;
+  if (fd.ok()) NameChanged(*target.parent->lower, target.name);
   // Before anything else can take the name.
   const absl::Status status = Refresh(actor, target);
   if (!status.ok()) return status;

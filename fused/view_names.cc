@@ -11,6 +11,7 @@
 #include "fused/identity.h"
 #include "fused/profile.h"
 #include "fused/view.h"
+#include "policy/names.h"
 
 namespace fused {
 
@@ -29,6 +30,10 @@ absl::Status View::CheckMake(const Actor& actor, const Target& target,
   // Nothing but files and directories is made in the media profile, whatever
   // its rules allow.
   return Shows(type) ? absl::OkStatus() : NotPermitted();
+}
+
+void View::NameChanged(LowerNode& parent, std::string_view name) const {
+  if (!posix() && policy::IsNomedia(name)) parent.tree().NomediaChanged();
 }
 
 void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
@@ -59,6 +64,7 @@ void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
       CountDenied(status);
       return reply.Error(status);
     }
+    NameChanged(*target->parent->lower, target->name);
     status = Refresh(actor, *target);
   }
   // Behind the daemon's back it may be something else all the same, and the
@@ -187,6 +193,7 @@ void View::RemoveName(const kernel::Caller& caller, kernel::NodeId parent,
         status = kernel::ErrnoStatus(errno);
       }
     }
+    if (status.ok()) NameChanged(*target->parent->lower, target->name);
   }
   if (!status.ok()) {
     CountDenied(status);

@@ -169,6 +169,8 @@ absl::Status View::RenameLocked(const Actor& actor, Target& from, Target& to,
     directory = directory || to.lower->is_directory();
   }
   if (directory) tree.BumpGeneration();
+  NameChanged(*from.parent->lower, from.name);
+  NameChanged(*to.parent->lower, to.name);
   return absl::OkStatus();
 }
 
