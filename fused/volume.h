@@ -58,6 +58,7 @@ class Volume {
     return settings_.config.mountpoint();
   }
   UserTrees& trees() { return *trees_; }
+  bool posix() const { return settings_.posix(); }
   // What an operator should know.
   const std::vector<std::string>& warnings() const { return warnings_; }
 
