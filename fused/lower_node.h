@@ -107,6 +107,10 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
 
   absl::StatusOr<struct stat> Stat();
 
+  // Gives the descriptor up, if it can be had again and nobody uses it. True:
+  // none is held.
+  bool GiveUp();
+
   // Where it stands: for a directory the one place; for a file with several
   // names the last one that was used.
   Place place() const;
