@@ -139,6 +139,7 @@ bool Daemon::MountVolumes(StartError& error) {
                                  ? settings_.descriptor_budget
                                  : limit / 2;
   shared.warm_backing_ids = settings_.warm_backing_ids;
+  shared.max_backing_ids = settings_.max_backing_ids;
   shared.views_dir = settings_.views_dir;
   for (const VolumeSettings& volume_settings : settings_.volumes) {
     absl::StatusOr<std::unique_ptr<Volume>> volume =

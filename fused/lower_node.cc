@@ -124,6 +124,12 @@ bool LowerNode::Evict() {
   return true;
 }
 
+bool LowerNode::GiveUp() {
+  if (Evict()) return true;
+  absl::MutexLock lock(&mutex_);
+  return fd_ == nullptr;
+}
+
 absl::StatusOr<struct stat> LowerNode::Stat() {
   absl::StatusOr<Pin> pin = Descriptor();
   if (!pin.ok()) return pin.status();

@@ -112,6 +112,10 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   // Its file handle. Nothing where the tree has none.
   std::optional<kernel::FileHandle> Handle();
 
+  // Gives the descriptor up, if it can be had again and nobody uses it. True:
+  // none is held.
+  bool GiveUp();
+
   // Where it stands: for a directory the one place; for a file with several
   // names the last one that was used.
   Place place() const;

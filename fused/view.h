@@ -451,6 +451,9 @@ class View : public kernel::Operations {
   const ViewIdentity identity_;
   const std::shared_ptr<Peer> peer_;
   const struct timespec mounted_;
+  // Of all nodeids: a file handle of an exported mount must not name another
+  // file of a later one, where ids are given anew.
+  const uint64_t generation_;
   Counters counters_;
   NodeTable nodes_;
   // The other users' roots, of a shared view with a tree for each user. All are

@@ -41,6 +41,7 @@ class Volume {
     kernel::Loop* loop = nullptr;
     size_t descriptor_budget = 8192;
     size_t warm_backing_ids = 1024;
+    size_t max_backing_ids = 1 << 20;
     std::string views_dir;
   };
 
