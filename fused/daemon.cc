@@ -249,8 +249,13 @@ absl::StatusOr<control::v1::Explanation> Daemon::Explain(
     const control::v1::ExplainRequest& request) {
   absl::StatusOr<Volume*> volume = FindVolume(request.volume());
   if (!volume.ok()) return volume.status();
-  return ExplainRequest(request, *policies_->rules().snapshot(),
-                        (*volume)->tree());
+  LowerTree* const tree = (*volume)->trees().Of(request.uid() / kUserRange);
+  if (tree == nullptr) {
+    return kernel::ErrnoStatus(
+        ENOENT, absl::StrCat("volume ", (*volume)->name(), " of user ",
+                             request.uid() / kUserRange));
+  }
+  return ExplainRequest(request, *policies_->rules().snapshot(), *tree);
 }
 
 absl::StatusOr<control::v1::ViewResponse> Daemon::View(
@@ -289,7 +294,7 @@ absl::StatusOr<control::Backend::RunReply> Daemon::Run(
     control::v1::RunResponse::Mount& out = *reply.message.add_mounts();
     out.set_volume(volume->name());
     out.set_mountpoint(volume->mountpoint());
-    reply.message.add_hide(volume->lower());
+    reply.message.add_hide(DirectoryOfTrees(volume->lower()));
     reply.mounts.push_back(*std::move(mount));
   }
   return reply;

@@ -27,6 +27,8 @@ absl::StatusOr<policy::Object> ObjectOf(std::string_view path,
       return absl::InvalidArgumentError(
           "the path must be relative to the volume, without . and ..");
     }
+    // What a directory hides is told by the directory.
+    if (node != nullptr) location = node->Classify(snapshot).location;
     location = snapshot.Child(location, name);
     if (node == nullptr || !node->is_directory()) {
       node = nullptr;

@@ -8,6 +8,7 @@
 
 #include "fused/circle_guard.h"
 #include "kernel/status.h"
+#include "policy/names.h"
 
 namespace fused {
 namespace {
@@ -175,7 +176,30 @@ Facts LowerNode::FactsAt(const policy::Snapshot& snapshot,
     const std::optional<Owner> maker = owner();
     if (maker.has_value()) app = snapshot.AppOf(maker->package, maker->app_id);
   }
-  return {location, snapshot.ObjectAt(location, name, is_directory(), app)};
+  Facts facts = {location,
+                 snapshot.ObjectAt(location, name, is_directory(), app)};
+  if (is_directory() && !location.hidden && snapshot.NomediaHides(location) &&
+      HasNomedia()) {
+    facts.location = policy::Snapshot::Hidden(location);
+  }
+  return facts;
+}
+
+bool LowerNode::HasNomedia() {
+  // Before the lower tree is asked: a change that comes later voids the answer.
+  const uint64_t changes =
+      tree_->nomedia_changes_.load(std::memory_order_acquire);
+  const uint64_t known = nomedia_.load(std::memory_order_relaxed);
+  if (known >> 1 == changes) return (known & 1) != 0;
+  absl::StatusOr<Pin> pin = Descriptor();
+  // What can't be told is hidden.
+  if (!pin.ok()) return true;
+  struct stat stat = {};
+  const bool has = fstatat((*pin)->get(), policy::kNomedia, &stat,
+                           AT_SYMLINK_NOFOLLOW) == 0 ||
+                   errno != ENOENT;
+  nomedia_.store(changes << 1 | (has ? 1 : 0), std::memory_order_relaxed);
+  return has;
 }
 
 Facts LowerNode::Classify(const policy::Snapshot& snapshot) {

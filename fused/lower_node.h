@@ -121,6 +121,9 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   // The same as if it stood at `place`.
   Facts ClassifyAt(const policy::Snapshot& snapshot, const Place& place);
 
+  // Of a directory: whether a `.nomedia` is in it.
+  bool HasNomedia();
+
   // Who made it. Read from the lower file once.
   std::optional<Owner> owner();
   // Of a file that was just made.
@@ -191,6 +194,8 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   std::atomic<int> writers_{0};
   // Used since the last sweep for descriptors.
   std::atomic<bool> used_{true};
+  // What HasNomedia() found, below the tree's count of changes; 0: unknown.
+  std::atomic<uint64_t> nomedia_{0};
   absl::Mutex names_mutex_;
 
   mutable absl::Mutex mutex_;
@@ -259,6 +264,12 @@ class LowerTree {
   }
   void BumpGeneration() { generation_.fetch_add(1, std::memory_order_acq_rel); }
 
+  // A `.nomedia` was made, removed or renamed: what is hidden is found again.
+  void NomediaChanged() {
+    nomedia_changes_.fetch_add(1, std::memory_order_acq_rel);
+    BumpGeneration();
+  }
+
   // Lives from before nodes are moved in the lower tree until their new places
   // are set: a lookup that began earlier must not set the old ones again.
   class Moving {
@@ -318,6 +329,7 @@ class LowerTree {
   bool has_handles_ = false;
   bool has_xattrs_ = false;
   std::atomic<uint64_t> generation_{1};
+  std::atomic<uint64_t> nomedia_changes_{1};
   std::atomic<uint64_t> moves_begun_{0};
   std::atomic<uint64_t> moves_over_{0};
   std::atomic<size_t> held_{0};

@@ -205,6 +205,13 @@ absl::Status CheckVolume(const Volume& volume) {
   }
   if (volume.lower().empty()) return Wrong(name, "LOWER is missing");
   if (volume.mountpoint().empty()) return Wrong(name, "MOUNTPOINT is missing");
+  if (absl::StrContains(volume.mountpoint(), "{user}")) {
+    return Wrong(name, "MOUNTPOINT is one for all users: {user} is for LOWER");
+  }
+  if (volume.profile() == config::v1::POSIX &&
+      absl::StrContains(volume.lower(), "{user}")) {
+    return Wrong(name, "the profile posix has no trees of users");
+  }
   if (volume.max_stack_depth() > 2) {
     return Wrong(name, "max_stack_depth must be 1 or 2");
   }
@@ -460,6 +467,9 @@ absl::StatusOr<Settings> MakeSettings(
   for (Volume& volume : *volumes) {
     auto complete = Complete(std::move(volume), flags, mount_options);
     if (!complete.ok()) return complete.status();
+    if (!settings.volumes.empty()) {
+      absl::StrAppend(&complete->view_name, "-", complete->config.name());
+    }
     settings.volumes.push_back(*std::move(complete));
   }
   if (auto status = CheckDifferent(settings.volumes); !status.ok()) {

@@ -32,6 +32,9 @@ struct VolumeSettings {
   // `lower` and `mountpoint` are absolute; `lower` may contain "{user}".
   config::v1::Volume config;
   MountOptions mount;
+  // What app views' paths end in: "storage", for all volumes but the first with
+  // the volume's name behind.
+  std::string view_name = "storage";
 
   bool posix() const { return config.profile() == config::v1::POSIX; }
 };

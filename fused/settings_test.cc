@@ -93,6 +93,13 @@ TEST(SettingsTest, PathsBecomeAbsolute) {
   EXPECT_EQ(here + "/p", settings->policy);
 }
 
+TEST(SettingsTest, UsersTrees) {
+  EXPECT_TRUE(Parse({"fused", "/lower/{user}/media", "/mnt"}).ok());
+  EXPECT_FALSE(Parse({"fused", "/lower", "/mnt/{user}"}).ok());
+  EXPECT_FALSE(
+      Parse({"fused", "--profile=posix", "/lower/{user}", "/mnt"}).ok());
+}
+
 TEST(SettingsTest, PosixHasNoneOfTheMediaOptions) {
   auto settings = Parse({"fused", "--profile=posix", "/lower", "/mnt"});
   ASSERT_TRUE(settings.ok()) << settings.status();
@@ -173,7 +180,7 @@ TEST(SettingsTest, UringIsUnimplemented) {
 
 TEST(SettingsTest, AConfigWithSeveralVolumes) {
   const std::string path = WriteConfig(R"(
-    volumes { name: "one" lower: "/a/{user}" mountpoint: "/m1"
+    volumes { name: "one" lower: "/a" mountpoint: "/m1"
               profile: POSIX mount_options: "ro,noexec" max_stack_depth: 2 }
     volumes { name: "two" lower: "/b" mountpoint: "/m2" passthrough: OFF }
     control: "/c" state_dir: "/s" admin_uids: 5 threads: 3

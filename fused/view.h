@@ -14,8 +14,11 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
@@ -25,6 +28,7 @@
 #include "fused/node.h"
 #include "fused/rules.h"
 #include "fused/told_names.h"
+#include "fused/user_trees.h"
 #include "kernel/invalidation.h"
 #include "kernel/operations.h"
 #include "kernel/session.h"
@@ -35,7 +39,10 @@ namespace fused {
 
 // What the views of a volume share. Outlives them.
 struct VolumeContext {
+  // The view's; of a shared view, user 0's.
   LowerTree* tree = nullptr;
+  // Null: there is but one.
+  UserTrees* trees = nullptr;
   const Rules* rules = nullptr;
   kernel::InvalidationWorker* invalidations = nullptr;
   // An open that passthrough was wanted for is served by the daemon; why.
@@ -254,6 +261,11 @@ class View : public kernel::Operations {
 
   bool posix() const { return context_.posix; }
 
+  // view.cc
+  // The node that the actor means by `id`. Null where there is none.
+  std::shared_ptr<Node> FindNode(const Actor& actor, kernel::NodeId id) const;
+  std::shared_ptr<Node> RootOf(uint32_t user) const;
+
   // view_judge.cc
   // Whether an app view's package still has its uid.
   bool StillInstalled(const policy::Snapshot& snapshot) const;
@@ -333,6 +345,8 @@ class View : public kernel::Operations {
   // view_names.cc
   // Makes what `make` makes at the target and answers with its entry. `make`
   // gets the parent's descriptor.
+  // A name was made or removed there.
+  void NameChanged(LowerNode& parent, std::string_view name) const;
   void MakeName(const kernel::Caller& caller, kernel::NodeId parent,
                 const char* name, mode_t type, policy::Operation operation,
                 const std::function<absl::Status(int parent)>& make,
@@ -426,6 +440,12 @@ class View : public kernel::Operations {
   const struct timespec mounted_;
   Counters counters_;
   NodeTable nodes_;
+  // The other users' roots, of a shared view with a tree for each user. All are
+  // the kernel's root node: which one it is, the caller's user says. So what
+  // stands in it is looked up for each caller.
+  mutable absl::Mutex roots_mutex_;
+  mutable absl::flat_hash_map<uint32_t, std::shared_ptr<Node>> roots_
+      ABSL_GUARDED_BY(roots_mutex_);
   ToldNames told_;
   HandleTable<Handle> files_;
   HandleTable<DirectoryHandle> directories_;

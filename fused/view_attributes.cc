@@ -75,8 +75,8 @@ kernel::Attributes View::AttributesOf(const Actor& actor,
   // knowledge; its own writers it knows of.
   attributes.cache = lower.writers() == own_writers;
   if (!posix() && identity_.shared()) {
-    attributes.cache =
-        attributes.cache && actor.snapshot->UniformLookup(facts.location);
+    attributes.cache = attributes.cache && facts.location.depth > 0 &&
+                       actor.snapshot->UniformLookup(facts.location);
   }
   return attributes;
 }
@@ -84,9 +84,9 @@ kernel::Attributes View::AttributesOf(const Actor& actor,
 void View::GetAttributes(const kernel::Caller& caller, kernel::NodeId node_id,
                          std::optional<kernel::HandleId> handle,
                          kernel::AttributesReply reply) {
-  const std::shared_ptr<Node> node = nodes_.Find(node_id);
-  if (node == nullptr) return reply.Error(Stale());
   const Actor actor = ActorOf(caller.uid);
+  const std::shared_ptr<Node> node = FindNode(actor, node_id);
+  if (node == nullptr) return reply.Error(Stale());
   Facts facts;
   if (!posix()) {
     facts = node->Classify(*actor.snapshot);
@@ -107,9 +107,9 @@ void View::GetAttributes(const kernel::Caller& caller, kernel::NodeId node_id,
 void View::Statx(const kernel::Caller& caller, kernel::NodeId node_id,
                  std::optional<kernel::HandleId> handle, uint32_t flags,
                  uint32_t mask, kernel::StatxReply reply) {
-  const std::shared_ptr<Node> node = nodes_.Find(node_id);
-  if (node == nullptr) return reply.Error(Stale());
   const Actor actor = ActorOf(caller.uid);
+  const std::shared_ptr<Node> node = FindNode(actor, node_id);
+  if (node == nullptr) return reply.Error(Stale());
   Facts facts;
   if (!posix()) {
     facts = node->Classify(*actor.snapshot);
@@ -239,9 +239,9 @@ void View::SetAttributes(const kernel::Caller& caller, kernel::NodeId node_id,
                          std::optional<kernel::HandleId> handle_id,
                          const kernel::SetAttributes& values,
                          kernel::AttributesReply reply) {
-  const std::shared_ptr<Node> node = nodes_.Find(node_id);
-  if (node == nullptr) return reply.Error(Stale());
   const Actor actor = ActorOf(caller.uid);
+  const std::shared_ptr<Node> node = FindNode(actor, node_id);
+  if (node == nullptr) return reply.Error(Stale());
   std::shared_ptr<Handle> handle;
   if (handle_id.has_value()) handle = files_.Find(*handle_id);
   const absl::Status status =
@@ -262,11 +262,11 @@ void View::SetAttributes(const kernel::Caller& caller, kernel::NodeId node_id,
 
 void View::Access(const kernel::Caller& caller, kernel::NodeId node_id,
                   int mask, kernel::StatusReply reply) {
-  const std::shared_ptr<Node> node = nodes_.Find(node_id);
-  if (node == nullptr) return reply.Error(Stale());
   // In the posix profile the kernel decides, and does not ask.
   if (posix()) return reply.Ok();
   const Actor actor = ActorOf(caller.uid);
+  const std::shared_ptr<Node> node = FindNode(actor, node_id);
+  if (node == nullptr) return reply.Error(Stale());
   const bool directory = node->lower->is_directory();
   policy::OperationSet operations = Operation::kLookup;
   if ((mask & R_OK) != 0) {
@@ -300,8 +300,10 @@ void View::Readlink(const kernel::Caller& caller, kernel::NodeId node_id,
 
 void View::Statfs(const kernel::Caller& caller, kernel::NodeId node_id,
                   kernel::StatfsReply reply) {
+  const std::shared_ptr<Node> node = FindNode(ActorOf(caller.uid), node_id);
+  if (node == nullptr) return reply.Error(Stale());
   struct statvfs value = {};
-  if (fstatvfs(context_.tree->root_descriptor(), &value) != 0) {
+  if (fstatvfs(node->lower->tree().root_descriptor(), &value) != 0) {
     return reply.Error(kernel::ErrnoStatus(errno));
   }
   reply.Send(value);

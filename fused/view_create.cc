@@ -80,7 +80,7 @@ absl::StatusOr<kernel::Fd> View::JudgeAndMake(const kernel::Caller& caller,
                                               Target& target,
                                               const NewFile& file,
                                               policy::Decision& decision) {
-  absl::ReaderMutexLock shape(&context_.tree->shape_mutex());
+  absl::ReaderMutexLock shape(&target.parent->lower->tree().shape_mutex());
   absl::MutexLock names(&target.parent->lower->names_mutex());
   Locate(actor, target);
   absl::StatusOr<policy::Decision> decided =
@@ -92,6 +92,7 @@ absl::StatusOr<kernel::Fd> View::JudgeAndMake(const kernel::Caller& caller,
   absl::StatusOr<kernel::Fd> fd =
       MakeFile(caller, actor, (*pin)->get(), target.name.c_str(), file);
   if (!fd.ok() && !kernel::IsErrno(fd.status(), EEXIST)) return fd;
+  if (fd.ok()) NameChanged(*target.parent->lower, target.name);
   // Before anything else can take the name.
   const absl::Status status = Refresh(actor, target);
   if (!status.ok()) return status;
@@ -202,7 +203,7 @@ void View::Tmpfile(const kernel::Caller& caller, kernel::NodeId parent,
                    kernel::CreateReply reply) {
   const Actor actor = ActorOf(caller.uid);
   Target target;
-  target.parent = nodes_.Find(parent);
+  target.parent = FindNode(actor, parent);
   if (target.parent == nullptr) return reply.Error(Stale());
   if (!posix()) {
     // Judged as a file without a name, so without a type, in that directory.
@@ -233,7 +234,7 @@ void View::Tmpfile(const kernel::Caller& caller, kernel::NodeId parent,
   absl::StatusOr<kernel::Fd> path = kernel::Reopen(fd.get(), O_PATH);
   if (!path.ok()) return reply.Error(path.status());
   absl::StatusOr<LowerTree::Found> found =
-      context_.tree->Intern(*std::move(path));
+      target.parent->lower->tree().Intern(*std::move(path));
   if (!found.ok()) return reply.Error(found.status());
   target.lower = found->node;
   target.stat = found->stat;

@@ -19,7 +19,7 @@ bool IsDot(std::string_view name) { return name == "." || name == ".."; }
 absl::StatusOr<View::Target> View::Resolve(const Actor& actor,
                                            kernel::NodeId parent,
                                            const char* name) {
-  std::shared_ptr<Node> node = nodes_.Find(parent);
+  std::shared_ptr<Node> node = FindNode(actor, parent);
   if (node == nullptr) return Stale();
   return ResolveAt(actor, std::move(node), name);
 }
@@ -54,12 +54,16 @@ void View::Locate(const Actor& actor, Target& target) const {
 
 absl::Status View::Refresh(const Actor& actor, Target& target) {
   target.lower = nullptr;
-  absl::StatusOr<LowerTree::Found> found =
-      context_.tree->Lookup(target.parent->lower, target.name.c_str());
+  absl::StatusOr<LowerTree::Found> found = target.parent->lower->tree().Lookup(
+      target.parent->lower, target.name.c_str());
   if (!found.ok()) {
     // Nothing there; for the media profile neither is what it does not show,
     // nor what was mounted below or leads elsewhere (EXDEV, ELOOP).
     if (kernel::IsErrno(found.status(), ENOENT)) return absl::OkStatus();
+    // A name that can't be made is judged as a name, not looked for.
+    if (!posix() && kernel::IsErrno(found.status(), ENAMETOOLONG)) {
+      return absl::OkStatus();
+    }
     return found.status();
   }
   if (!Shows(found->node->type())) return absl::OkStatus();
@@ -98,7 +102,9 @@ std::shared_ptr<Node> View::EnterNode(const Actor& actor, const Target& target,
   if (!posix() && identity_.shared()) {
     // What differs by caller is not cached where all share a cache.
     const policy::Snapshot& snapshot = *actor.snapshot;
-    cache_name = cache_name && snapshot.UniformLookup(target.location) &&
+    // Another user's caller finds nothing below the root.
+    cache_name = cache_name && target.location.depth > 1 &&
+                 snapshot.UniformLookup(target.location) &&
                  (!lower.is_regular() || snapshot.UniformIo(target.location));
   }
   std::shared_ptr<Node> node =
@@ -174,7 +180,7 @@ void View::LookupDot(const Actor& actor, kernel::NodeId node_id,
   if (name == "..") {
     if (!node->lower->is_directory()) return reply.Error(NotDirectory());
     target.lower = node->lower->place().parent;
-    if (target.lower == nullptr) target.lower = context_.tree->root();
+    if (target.lower == nullptr) target.lower = node->lower->tree().root();
   }
   absl::StatusOr<struct stat> stat = target.lower->Stat();
   if (!stat.ok()) return reply.Error(stat.status());

@@ -11,6 +11,7 @@
 #include "fused/identity.h"
 #include "fused/profile.h"
 #include "fused/view.h"
+#include "policy/names.h"
 
 namespace fused {
 
@@ -31,6 +32,10 @@ absl::Status View::CheckMake(const Actor& actor, const Target& target,
   return Shows(type) ? absl::OkStatus() : NotPermitted();
 }
 
+void View::NameChanged(LowerNode& parent, std::string_view name) const {
+  if (!posix() && policy::IsNomedia(name)) parent.tree().NomediaChanged();
+}
+
 void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
                     const char* name, mode_t type, Operation operation,
                     const std::function<absl::Status(int parent)>& make,
@@ -43,7 +48,7 @@ void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
     // Judged where it is made: no directory moves meanwhile. What is told to
     // the kernel is what was made: nothing else takes the name before it is
     // looked at.
-    absl::ReaderMutexLock shape(&context_.tree->shape_mutex());
+    absl::ReaderMutexLock shape(&target->parent->lower->tree().shape_mutex());
     absl::MutexLock names(&target->parent->lower->names_mutex());
     Locate(actor, *target);
     status = CheckMake(actor, *target, type, operation);
@@ -59,6 +64,7 @@ void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
       CountDenied(status);
       return reply.Error(status);
     }
+    NameChanged(*target->parent->lower, target->name);
     status = Refresh(actor, *target);
   }
   // Behind the daemon's back it may be something else all the same, and the
@@ -187,6 +193,7 @@ void View::RemoveName(const kernel::Caller& caller, kernel::NodeId parent,
         status = kernel::ErrnoStatus(errno);
       }
     }
+    if (status.ok()) NameChanged(*target->parent->lower, target->name);
   }
   if (!status.ok()) {
     CountDenied(status);

@@ -75,7 +75,7 @@ absl::Status View::CheckMoveBelow(const Actor& actor,
     reader.Pop();
     if (name == "." || name == "..") continue;
     absl::StatusOr<LowerTree::Found> child =
-        context_.tree->Lookup(directory, name.c_str());
+        directory->tree().Lookup(directory, name.c_str());
     // What is gone does not move along.
     if (kernel::IsErrno(child.status(), ENOENT)) continue;
     if (!child.ok()) return AccessDenied();
@@ -154,7 +154,8 @@ absl::Status View::RenameLocked(const Actor& actor, Target& from, Target& to,
   if (!old_parent.ok()) return old_parent.status();
   absl::StatusOr<Pin> new_parent = to.parent->lower->Descriptor();
   if (!new_parent.ok()) return new_parent.status();
-  const LowerTree::Moving moving(*context_.tree);
+  LowerTree& tree = from.parent->lower->tree();
+  const LowerTree::Moving moving(tree);
   if (renameat2((*old_parent)->get(), from.name.c_str(), (*new_parent)->get(),
                 to.name.c_str(), flags) != 0) {
     return kernel::ErrnoStatus(errno);
@@ -167,7 +168,9 @@ absl::Status View::RenameLocked(const Actor& actor, Target& from, Target& to,
     to.lower->SetPlace(from.parent->lower, from.name);
     directory = directory || to.lower->is_directory();
   }
-  if (directory) context_.tree->BumpGeneration();
+  if (directory) tree.BumpGeneration();
+  NameChanged(*from.parent->lower, from.name);
+  NameChanged(*to.parent->lower, to.name);
   return absl::OkStatus();
 }
 
@@ -190,7 +193,7 @@ void View::Rename(const kernel::Caller& caller, kernel::NodeId parent,
   const bool whole = !posix() && (IsDirectoryAt(*from) || IsDirectoryAt(*to));
   absl::Status status;
   {
-    const RenameLock lock(*context_.tree, *from->parent->lower,
+    const RenameLock lock(from->parent->lower->tree(), *from->parent->lower,
                           *to->parent->lower, whole);
     status = RenameLocked(actor, *from, *to, flags, whole);
   }

@@ -30,7 +30,10 @@ void Volume::FillStatus(control::v1::VolumeStatus& status) const {
   status.set_mount(mountpoint());
   status.set_profile(settings_.posix() ? "posix" : "media");
   for (const std::string& warning : warnings_) status.add_warnings(warning);
-  status.set_descriptors(tree_->descriptors());
+  uint64_t descriptors = 0;
+  for (const LowerTree* tree : trees_->All())
+    descriptors += tree->descriptors();
+  status.set_descriptors(descriptors);
 
   Counters total;
   uint64_t backing_ids = 0;

@@ -118,6 +118,12 @@ bool FatClean(std::string_view name) {
   return IsAscii(name) || IsUtf8(name);
 }
 
+bool IsNomedia(std::string_view name) {
+  // Most names are rejected without folding.
+  if (IsAscii(name) && (name.empty() || name.front() != '.')) return false;
+  return FoldedName(name).view() == kNomedia;
+}
+
 uint32_t NameFacts(std::string_view name) {
   if (IsAscii(name)) return FoldedNameFacts(WithoutFinalDots(name));
   // An ignorable code point before the dot, or within the prefix, is not there

@@ -21,6 +21,11 @@ bool FatClean(std::string_view name);
 // that folds to more than kMaxFolded bytes.
 uint32_t NameFacts(std::string_view name);
 
+// The file that hides its directory's media from galleries, and whether a name
+// is one, as folded.
+inline constexpr char kNomedia[] = ".nomedia";
+bool IsNomedia(std::string_view name);
+
 // The extension that tells the media type: after the last dot of the name
 // (of `<name>` in a pending or trashed one), dots at the end not counted; empty
 // where there is none, as in a name whose only dot leads it.

@@ -273,6 +273,11 @@ void CheckClasses(const v1::Policy& policy, const SourceMap& source,
       issues.push_back(source.At(
           field, absl::StrCat("\"", path_class.name(), "\" is there twice")));
     }
+    if (!v1::NomediaRule_IsValid(path_class.nomedia())) {
+      issues.push_back(
+          source.At(absl::StrCat("path_classes[", i, "].nomedia"),
+                    absl::StrCat("unknown value ", path_class.nomedia())));
+    }
     if (!v1::NameRule_IsValid(path_class.names())) {
       issues.push_back(
           source.At(absl::StrCat("path_classes[", i, "].names"),
@@ -298,6 +303,7 @@ std::optional<PathClasses> PathClasses::Compile(const v1::Policy& policy,
   for (const v1::PathClass& path_class : policy.path_classes()) {
     classes.names_.push_back(path_class.name());
     classes.fat_.push_back(path_class.names() == v1::FAT);
+    classes.nomedia_ignored_.push_back(path_class.nomedia() == v1::IGNORED);
   }
   AutomatonBuilder builder(classes);
   AddPatterns(policy, source, builder, issues);
