@@ -366,6 +366,9 @@ absl::Status SetNumbers(const FlagValues& flags, const Config& file,
   settings.warm_backing_ids =
       flags.warm_backing_ids.value_or(file.warm_backing_ids());
   if (settings.warm_backing_ids == 0) settings.warm_backing_ids = 1024;
+  if (file.maintain_seconds() != 0) {
+    settings.maintain_seconds = file.maintain_seconds();
+  }
   return absl::OkStatus();
 }
 

@@ -22,6 +22,7 @@
 #include "fused/counters.h"
 #include "fused/handle.h"
 #include "fused/lower_node.h"
+#include "fused/media/tree.h"
 #include "fused/node.h"
 #include "fused/rules.h"
 #include "fused/told_names.h"
@@ -237,6 +238,8 @@ class View : public kernel::Operations {
     std::shared_ptr<LowerNode> lower;
     struct stat stat = {};
     Facts facts;  // where `lower` is not null
+    // Of what was made: what the media index has to keep before it is told.
+    uint64_t recorded = 0;
   };
 
   // What a new handle is made of.
@@ -343,8 +346,20 @@ class View : public kernel::Operations {
                   const char* name, bool directory, kernel::StatusReply reply);
   // view_rename.cc
   static bool IsDirectoryAt(const Target& target);
+  // What a rename does in the lower tree. With `staged` the media index has
+  // rows for it; `false` in it afterwards: they were not the right ones, and
+  // nothing was moved.
+  struct Staging {
+    std::vector<media::Tree::Moved> plan;
+    bool right = true;
+  };
   absl::Status RenameLocked(const Actor& actor, Target& from, Target& to,
-                            uint32_t flags, bool whole);
+                            uint32_t flags, bool whole, Staging& staging);
+  absl::Status RenameStaged(const Actor& actor, Target& from, Target& to,
+                            uint32_t flags);
+  media::Tree::End EndOf(const Target& target) const;
+  // The media index, after the move.
+  void RecordMove(const Target& from, const Target& to, uint32_t flags) const;
   absl::Status CheckRename(const Actor& actor, const Target& from,
                            const Target& to, uint32_t flags) const;
   absl::Status CheckMove(const Actor& actor, const Target& from,
@@ -378,6 +393,11 @@ class View : public kernel::Operations {
                                           const Actor& actor, Target& target,
                                           const NewFile& file,
                                           policy::Decision& decision);
+  // The target was just made by the actor, under locks that are still held.
+  absl::Status RecordMade(const Actor& actor, Target& target);
+  // Until its owner lasts; what can't be recorded is not made. With no lock.
+  absl::Status SettleMade(const Actor& actor, Target& target);
+  static void TakeBackMade(const Target& target);
   void ReplyCreated(const Actor& actor, Target& target, kernel::Fd fd,
                     const kernel::OpenRequest& request,
                     const policy::Decision& decision,

@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "fused/describe.h"
 #include "kernel/mount.h"
 #include "kernel/status.h"
 
@@ -60,6 +61,13 @@ absl::StatusOr<std::unique_ptr<Volume>> Volume::Create(
   if (!root.ok()) return root.status();
   LowerTree::Options options;
   options.descriptor_budget = shared.descriptor_budget;
+  if (!settings.posix()) {
+    options.index = shared.index;
+    options.volume = settings.config.name();
+    options.describe = [rules = shared.rules](std::string_view name) {
+      return DescribeName(rules->snapshot()->policy().source(), name);
+    };
+  }
   absl::StatusOr<std::unique_ptr<LowerTree>> tree =
       LowerTree::Create(*std::move(root), options);
   if (!tree.ok()) return tree.status();
@@ -85,7 +93,7 @@ void Volume::FindWarnings() {
   if (!tree_->has_xattrs()) {
     warnings_.push_back(
         "the lower file system has no trusted extended attributes: who made a "
-        "file is forgotten when the daemon ends");
+        "file is told by the database in the state directory alone");
   }
   absl::StatusOr<struct stat> stat = tree_->root()->Stat();
   if (stat.ok() && (stat->st_mode & S_IXOTH) != 0) {

@@ -158,10 +158,19 @@ FileKey PathKey(KeyKind kind, std::string_view path, int64_t birth_time) {
   return key;
 }
 
-std::string PrefixAt(KeyKind kind, std::string_view path) {
-  std::string prefix = PathPart(kind, path);
-  prefix.push_back('\0');
-  return prefix;
+bool HasBirthTime(const FileKey& key) {
+  int64_t time = 0;
+  if (key.bytes.size() < sizeof(time)) return false;
+  std::memcpy(&time, key.bytes.data() + key.bytes.size() - sizeof(time),
+              sizeof(time));
+  return time != 0;
+}
+
+FileKey MovedKey(KeyKind kind, const FileKey& key, std::string_view path) {
+  constexpr size_t kTail = 1 + sizeof(int64_t);
+  FileKey moved{PathPart(kind, path)};
+  moved.bytes.append(key.bytes, key.bytes.size() - kTail, kTail);
+  return moved;
 }
 
 std::string PrefixBelow(KeyKind kind, std::string_view path) {

@@ -51,11 +51,13 @@ int64_t BirthTime(int fd);
 // of a component, which FAT does not see, are dropped.
 std::string FoldPath(std::string_view path);
 
-// For kinds by path: the key of a path and birth time, and what such keys of a
-// path, or of all paths below it, begin with.
+// For kinds by path: the key of a path and birth time, a file's key when it has
+// moved to `path`, and what the keys of all below a path begin with.
 FileKey PathKey(KeyKind kind, std::string_view path, int64_t birth_time);
-std::string PrefixAt(KeyKind kind, std::string_view path);
+FileKey MovedKey(KeyKind kind, const FileKey& key, std::string_view path);
 std::string PrefixBelow(KeyKind kind, std::string_view path);
+
+bool HasBirthTime(const FileKey& key);
 
 inline bool ByPath(KeyKind kind) { return kind != KeyKind::kHandle; }
 // Whether a key is of this kind of tree: a directory may be another file

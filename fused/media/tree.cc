@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "kernel/status.h"
 
@@ -63,6 +62,18 @@ uint64_t Tree::SetOwner(const FileKey& key, std::string_view name,
   });
 }
 
+absl::StatusOr<uint64_t> Tree::ClaimOwner(const FileKey& key,
+                                          std::string_view name,
+                                          const Owner& owner) {
+  if (kind_ == KeyKind::kFoldedPath && HasBirthTime(key)) {
+    const std::optional<Owner> other = OwnerOf(key);
+    if (other.has_value() && *other != owner) {
+      return kernel::ErrnoStatus(EACCES);
+    }
+  }
+  return SetOwner(key, name, owner);
+}
+
 uint64_t Tree::SetLocation(const FileKey& key, std::string_view name,
                            Location location, const struct stat& stat) {
   Record fresh;
@@ -110,27 +121,31 @@ absl::Status Tree::Wait(uint64_t ticket) {
                                                                : EACCES);
 }
 
-std::vector<Tree::Moved> Tree::PlanMove(std::string_view from,
-                                        std::string_view to,
+void Tree::PlanEnd(const End& from, const std::string& to,
+                   std::vector<Moved>& plan) const {
+  if (from.file.has_value()) {
+    std::optional<Record> record = table_->Find(*from.file);
+    FileKey moved = MovedKey(kind_, *from.file, to);
+    if (!record.has_value() || moved == *from.file) return;
+    Describe(*record, LastName(to));
+    plan.push_back({*from.file, std::move(moved), *record});
+  }
+  if (!from.directory) return;
+  const std::string old_prefix = PrefixBelow(kind_, from.path);
+  const std::string new_prefix = PrefixBelow(kind_, to);
+  if (old_prefix == new_prefix) return;
+  for (auto& [key, record] : table_->WithPrefix(old_prefix)) {
+    FileKey moved{absl::StrCat(
+        new_prefix, std::string_view(key.bytes).substr(old_prefix.size()))};
+    plan.push_back({std::move(key), std::move(moved), record});
+  }
+}
+
+std::vector<Tree::Moved> Tree::PlanMove(const End& from, const End& to,
                                         bool exchange) const {
   std::vector<Moved> plan;
-  const auto add = [&](std::string_view old_path, std::string_view new_path) {
-    for (const auto& [old_prefix, new_prefix] :
-         {std::pair{PrefixAt(kind_, old_path), PrefixAt(kind_, new_path)},
-          std::pair{PrefixBelow(kind_, old_path),
-                    PrefixBelow(kind_, new_path)}}) {
-      for (auto& [key, record] : table_->WithPrefix(old_prefix)) {
-        FileKey moved{absl::StrCat(
-            new_prefix, std::string_view(key.bytes).substr(old_prefix.size()))};
-        if (moved == key) continue;
-        // What lies below keeps its name.
-        if (old_prefix.back() == '\0') Describe(record, LastName(new_path));
-        plan.push_back({std::move(key), std::move(moved), record});
-      }
-    }
-  };
-  add(from, to);
-  if (exchange) add(to, from);
+  PlanEnd(from, to.path, plan);
+  if (exchange) PlanEnd(to, from.path, plan);
   std::sort(plan.begin(), plan.end(), [](const Moved& a, const Moved& b) {
     return a.from.bytes < b.from.bytes;
   });
@@ -147,17 +162,11 @@ absl::Status Tree::StageMove(const std::vector<Moved>& plan) {
   return Wait(writer_->Stage(std::move(rows)));
 }
 
-void Tree::FinishMove(const std::vector<Moved>& plan, std::string_view to,
+void Tree::FinishMove(const std::vector<Moved>& plan, const End& to,
                       bool exchange) {
-  if (!exchange) {
-    absl::flat_hash_set<FileKey> arriving;
-    for (const Moved& moved : plan) arriving.insert(moved.to);
-    for (const auto& [key, record] : table_->WithPrefix(PrefixAt(kind_, to))) {
-      if (!arriving.contains(key)) Drop(key);
-    }
-  }
-  // Of an exchange both may be the same key: none is lost in between.
+  // Of an exchange one's old key may be the other's new one.
   for (const Moved& moved : plan) table_->Erase(moved.from);
+  if (!exchange && to.file.has_value()) Drop(*to.file);
   for (const Moved& moved : plan) {
     Update(moved.to, [&](Record& record) { record = moved.record; });
   }

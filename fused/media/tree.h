@@ -36,6 +36,12 @@ class Tree {
     // What a name says. Any thread; without it names say nothing.
     std::function<Described(std::string_view name)> describe;
   };
+  // What stands at one end of a move. A directory, or nothing, has no key.
+  struct End {
+    std::string path;
+    std::optional<FileKey> file;
+    bool directory = false;
+  };
   // What becomes of a record when names change.
   struct Moved {
     FileKey from;
@@ -73,6 +79,10 @@ class Tree {
   // stands as `name`.
   uint64_t SetOwner(const FileKey& key, std::string_view name,
                     const Owner& owner);
+  // The same of a file that was just made. EACCES: the lower tree may tell two
+  // files apart that this does not, and the other is another's.
+  absl::StatusOr<uint64_t> ClaimOwner(const FileKey& key, std::string_view name,
+                                      const Owner& owner);
   uint64_t SetLocation(const FileKey& key, std::string_view name,
                        Location location, const struct stat& stat);
   // It has another name now.
@@ -87,15 +97,14 @@ class Tree {
   absl::Status Wait(uint64_t ticket);
 
   // For kinds by path. What a move of `from` to `to`, or an exchange, does to
-  // the records of what lies there and below, in no order.
-  std::vector<Moved> PlanMove(std::string_view from, std::string_view to,
+  // the records of what lies there and below, sorted.
+  std::vector<Moved> PlanMove(const End& from, const End& to,
                               bool exchange) const;
   // Writes rows for where the records will be, beside those that there are; the
   // tables do not change. Waits.
   absl::Status StageMove(const std::vector<Moved>& plan);
   // It was made: records go along, and what was replaced at `to` is dropped.
-  void FinishMove(const std::vector<Moved>& plan, std::string_view to,
-                  bool exchange);
+  void FinishMove(const std::vector<Moved>& plan, const End& to, bool exchange);
   // It was not made: takes back what was staged.
   void CancelMove(const std::vector<Moved>& plan);
 
@@ -109,6 +118,8 @@ class Tree {
   class Scanning;
 
   void Describe(Record& record, std::string_view name) const;
+  void PlanEnd(const End& from, const std::string& to,
+               std::vector<Moved>& plan) const;
   uint64_t Update(const FileKey& key, absl::FunctionRef<void(Record&)> change);
   bool IsGone(const FileKey& key) const;
 
