@@ -139,6 +139,7 @@ bool Daemon::MountVolumes(StartError& error) {
                                  ? settings_.descriptor_budget
                                  : limit / 2;
   shared.warm_backing_ids = settings_.warm_backing_ids;
+  shared.max_backing_ids = settings_.max_backing_ids;
   shared.views_dir = settings_.views_dir;
   for (const VolumeSettings& volume_settings : settings_.volumes) {
     absl::StatusOr<std::unique_ptr<Volume>> volume =
@@ -159,6 +160,9 @@ bool Daemon::MountVolumes(StartError& error) {
       LOG(WARNING) << volume->name() << ": " << warning;
     }
   }
+  if (absl::Status status = BindGrants(); !status.ok()) {
+    return Fail(error, kExitInternal, status);
+  }
   policies_->OnChange([this] {
     for (const std::unique_ptr<Volume>& volume : volumes_) {
       volume->InvalidateAll();
@@ -167,13 +171,35 @@ bool Daemon::MountVolumes(StartError& error) {
   return true;
 }
 
+absl::Status Daemon::BindGrants() {
+  grants_ = std::make_unique<GrantBook>(
+      state_.get(), [this](std::string_view name, uint32_t user) -> LowerTree* {
+        for (const std::unique_ptr<Volume>& volume : volumes_) {
+          if (volume->name() != name || volume->posix()) continue;
+          LowerTree* const tree = volume->trees().Of(user);
+          return tree != nullptr && tree->user() == user ? tree : nullptr;
+        }
+        return nullptr;
+      });
+  grants_->Load();
+  return policies_->SetBinder(
+      [this](const policy::Snapshot& snapshot, policy::Issues& warnings) {
+        return grants_->Bind(snapshot, warnings);
+      });
+}
+
 Daemon::~Daemon() { Stop(); }
 
 void Daemon::Stop() {
   state_now_ = State::kStopping;
   // Nobody asks any more; then nothing is posted any more; then nobody comes.
   if (server_ != nullptr) server_->Stop();
-  if (policies_ != nullptr) policies_->OnChange(nullptr);
+  if (policies_ != nullptr) {
+    policies_->OnChange(nullptr);
+    // Grants hold lower nodes, which the volumes' trees outlive.
+    policies_->SetBinder(nullptr).IgnoreError();
+    grants_ = nullptr;
+  }
   for (const std::unique_ptr<Volume>& volume : volumes_) volume->Unmount();
   // While requests are answered: an invalidation may wait for one.
   if (invalidations_ != nullptr) invalidations_->Stop();
@@ -255,7 +281,7 @@ absl::StatusOr<control::v1::Explanation> Daemon::Explain(
         ENOENT, absl::StrCat("volume ", (*volume)->name(), " of user ",
                              request.uid() / kUserRange));
   }
-  return ExplainRequest(request, *policies_->rules().snapshot(), *tree);
+  return ExplainRequest(request, policies_->rules().in_force(), *tree);
 }
 
 absl::StatusOr<control::v1::ViewResponse> Daemon::View(

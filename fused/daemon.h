@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "fused/control/backend.h"
 #include "fused/control/server.h"
+#include "fused/grant_book.h"
 #include "fused/policy_manager.h"
 #include "fused/settings.h"
 #include "fused/state_dir.h"
@@ -64,6 +65,7 @@ class Daemon : public control::Backend {
 
   bool Prepare(StartError& error);
   bool MountVolumes(StartError& error);
+  absl::Status BindGrants();
   bool Listen(StartError& error);
   absl::StatusOr<Volume*> FindVolume(const std::string& name) const;
   absl::StatusOr<ViewIdentity> IdentityOf(const std::string& package,
@@ -72,6 +74,7 @@ class Daemon : public control::Backend {
   const Settings settings_;
   std::unique_ptr<StateDir> state_;
   std::unique_ptr<PolicyManager> policies_;
+  std::unique_ptr<GrantBook> grants_;
   kernel::Features features_;
   std::unique_ptr<kernel::InvalidationWorker> invalidations_;
   std::vector<std::unique_ptr<Volume>> volumes_;

@@ -85,6 +85,21 @@ absl::StatusOr<Pin> LowerNode::Descriptor() {
   return pin;
 }
 
+std::optional<kernel::FileHandle> LowerNode::Handle() {
+  if (!tree_->has_handles()) return std::nullopt;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (handle_.has_value()) return handle_;
+  }
+  absl::StatusOr<Pin> pin = Descriptor();
+  if (!pin.ok()) return std::nullopt;
+  absl::StatusOr<kernel::FileHandle> handle = kernel::HandleOf((*pin)->get());
+  if (!handle.ok()) return std::nullopt;
+  absl::MutexLock lock(&mutex_);
+  handle_ = *handle;
+  return handle_;
+}
+
 bool LowerNode::Evict() {
   if (!tree_->has_handles()) return false;
   Pin pin;
@@ -107,6 +122,12 @@ bool LowerNode::Evict() {
   fd_ = nullptr;
   tree_->held_.fetch_sub(1, std::memory_order_relaxed);
   return true;
+}
+
+bool LowerNode::GiveUp() {
+  if (Evict()) return true;
+  absl::MutexLock lock(&mutex_);
+  return fd_ == nullptr;
 }
 
 absl::StatusOr<struct stat> LowerNode::Stat() {
@@ -178,6 +199,7 @@ Facts LowerNode::FactsAt(const policy::Snapshot& snapshot,
   }
   Facts facts = {location,
                  snapshot.ObjectAt(location, name, is_directory(), app)};
+  if (is_regular()) facts.object.file = file_id();
   if (is_directory() && !location.hidden && snapshot.NomediaHides(location) &&
       HasNomedia()) {
     facts.location = policy::Snapshot::Hidden(location);

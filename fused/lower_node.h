@@ -100,12 +100,21 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   bool is_regular() const { return S_ISREG(type_); }
   mode_t type() const { return type_; }
   LowerTree& tree() const { return *tree_; }
+  // What policy::Object knows it by: no other's for as long as it lives.
+  uint64_t file_id() const { return reinterpret_cast<uintptr_t>(this); }
 
   // The O_PATH descriptor, opened again by its file handle where it was given
   // up. ESTALE: the inode is gone.
   absl::StatusOr<Pin> Descriptor();
 
   absl::StatusOr<struct stat> Stat();
+
+  // Its file handle. Nothing where the tree has none.
+  std::optional<kernel::FileHandle> Handle();
+
+  // Gives the descriptor up, if it can be had again and nobody uses it. True:
+  // none is held.
+  bool GiveUp();
 
   // Where it stands: for a directory the one place; for a file with several
   // names the last one that was used.
@@ -248,6 +257,9 @@ class LowerTree {
   // The node of an inode that `fd` (O_PATH or not) has opened; `fd` is taken
   // as its descriptor where it has none. Its place is not set.
   absl::StatusOr<Found> Intern(kernel::Fd fd);
+
+  // The node of a file handle; ESTALE: its inode is gone. Its place is not set.
+  absl::StatusOr<Found> FindHandle(const kernel::FileHandle& handle);
 
   // Keeps a node, and what was found out of it, beyond its last use, until many
   // others have been kept since: a shared mount forgets a file between the

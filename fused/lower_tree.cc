@@ -171,6 +171,15 @@ absl::StatusOr<LowerTree::Found> LowerTree::Intern(kernel::Fd fd) {
   return Found{std::move(fresh), *stat};
 }
 
+absl::StatusOr<LowerTree::Found> LowerTree::FindHandle(
+    const kernel::FileHandle& handle) {
+  if (!has_handles_) return kernel::ErrnoStatus(ESTALE);
+  absl::StatusOr<kernel::Fd> fd =
+      kernel::OpenHandle(handle_root_.get(), handle, O_PATH);
+  if (!fd.ok()) return fd.status();
+  return Intern(*std::move(fd));
+}
+
 void LowerTree::Remove(const Key& key) {
   Shard& shard = ShardOf(key);
   absl::MutexLock lock(&shard.mutex);

@@ -373,6 +373,9 @@ absl::Status SetNumbers(const FlagValues& flags, const Config& file,
   settings.warm_backing_ids =
       flags.warm_backing_ids.value_or(file.warm_backing_ids());
   if (settings.warm_backing_ids == 0) settings.warm_backing_ids = 1024;
+  settings.max_backing_ids =
+      flags.max_backing_ids.value_or(file.max_backing_ids());
+  if (settings.max_backing_ids == 0) settings.max_backing_ids = 1 << 20;
   return absl::OkStatus();
 }
 

@@ -54,6 +54,7 @@ struct Settings {
   // 0: half of the process's limit.
   uint32_t descriptor_budget = 0;
   uint32_t warm_backing_ids = 1024;
+  uint32_t max_backing_ids = 1 << 20;
   // Return when it serves.
   bool daemonize = false;
   // Validate everything, mount nothing.
@@ -76,6 +77,7 @@ struct FlagValues {
   std::optional<uint32_t> threads;
   std::optional<uint32_t> descriptor_budget;
   std::optional<uint32_t> warm_backing_ids;
+  std::optional<uint32_t> max_backing_ids;
   std::optional<uint32_t> max_stack_depth;
   bool daemonize = false;
   bool check = false;

@@ -61,6 +61,8 @@ TEST(SettingsTest, Defaults) {
   EXPECT_EQ("/run/fused/views", settings->views_dir);
   EXPECT_EQ(config::v1::DEV, settings->transport);
   EXPECT_GE(settings->threads, 2);
+  EXPECT_EQ(1024u, settings->warm_backing_ids);
+  EXPECT_EQ(1u << 20, settings->max_backing_ids);
   EXPECT_FALSE(settings->daemonize);
 }
 
@@ -206,6 +208,24 @@ TEST(SettingsTest, AConfigWithSeveralVolumes) {
   settings = Parse({"fused", "--config=" + path, "--passthrough=off"});
   ASSERT_TRUE(settings.ok()) << settings.status();
   EXPECT_EQ(config::v1::OFF, settings->volumes[0].config.passthrough());
+}
+
+TEST(SettingsTest, BackingIds) {
+  const std::string path =
+      WriteConfig("warm_backing_ids: 7 max_backing_ids: 9\n");
+  auto settings = Parse({"fused", "--config=" + path, "/a", "/b"});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  EXPECT_EQ(7u, settings->warm_backing_ids);
+  EXPECT_EQ(9u, settings->max_backing_ids);
+  settings = Parse({"fused", "--config=" + path, "--warm_backing_ids=0",
+                    "--max_backing_ids=3", "/a", "/b"});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  EXPECT_EQ(1024u, settings->warm_backing_ids);
+  EXPECT_EQ(3u, settings->max_backing_ids);
+  EXPECT_THAT(ErrorOf({"fused", "/a", "/b", "--max_backing_ids=4294967296"}),
+              HasSubstr("--max_backing_ids"));
+  EXPECT_THAT(ErrorOf({"fused", "/a", "/b", "--warm_backing_ids=-1"}),
+              HasSubstr("--warm_backing_ids"));
 }
 
 TEST(SettingsTest, AWrongConfigSaysWhere) {

@@ -1,12 +1,25 @@
 #include "fused/view.h"
 
+#include <cstddef>
+#include <cstdint>
 #include <ctime>
+#include <random>
 #include <utility>
 
 #include "absl/log/log.h"
 
 namespace fused {
 namespace {
+
+// What file handles of an exported mount can be opened of what the kernel has
+// forgotten.
+constexpr size_t kMostRemembered = 1 << 16;
+
+// The kernel keeps 32 bits of it.
+uint64_t Generation() {
+  std::random_device random;
+  return std::uniform_int_distribution<uint32_t>(1, UINT32_MAX)(random);
+}
 
 uint64_t NextViewId() {
   static std::atomic<uint64_t> next{1};
@@ -26,7 +39,10 @@ View::View(const VolumeContext& context, ViewIdentity identity)
       identity_(std::move(identity)),
       peer_(std::make_shared<Peer>(NextViewId())),
       mounted_(Now()),
-      nodes_(peer_, context.tree->root()) {}
+      generation_(context.posix ? Generation() : 0),
+      nodes_(
+          peer_, context.tree->root(),
+          context.posix && context.tree->has_handles() ? kMostRemembered : 0) {}
 
 View::~View() { Close(); }
 

@@ -23,6 +23,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "fused/counters.h"
+#include "fused/grants.h"
 #include "fused/handle.h"
 #include "fused/lower_node.h"
 #include "fused/node.h"
@@ -229,6 +230,8 @@ class View : public kernel::Operations {
   // The rules, and on whose behalf they are asked, for one request.
   struct Actor {
     std::shared_ptr<const policy::Snapshot> snapshot;
+    // Null: there are none.
+    std::shared_ptr<const Grants> grants;
     policy::Subject subject;
     uid_t uid = 0;
   };
@@ -272,6 +275,10 @@ class View : public kernel::Operations {
   Actor ActorOf(uid_t uid) const;
   policy::Decision Judge(const Actor& actor, const policy::Object& object,
                          policy::OperationSet operations) const;
+  // As Judge(), where there are grants.
+  static policy::Decision JudgeGranted(const Actor& actor,
+                                       const policy::Object& object,
+                                       policy::OperationSet operations);
   // As Judge(), for what answers only yes or no.
   absl::Status Check(const Actor& actor, const policy::Object& object,
                      policy::OperationSet operations) const;
@@ -328,6 +335,8 @@ class View : public kernel::Operations {
   // view_attributes.cc
   struct stat Present(const struct stat& lower, const Facts& facts,
                       const Actor& actor) const;
+  // Whether there may be names in it that the actor must not know of.
+  bool HidesNames(const Actor& actor, const policy::Location& directory) const;
   kernel::Attributes AttributesOf(const Actor& actor, const LowerNode& lower,
                                   int own_writers, const struct stat& stat,
                                   const Facts& facts) const;
@@ -366,6 +375,10 @@ class View : public kernel::Operations {
   absl::Status CheckMoveBelow(const Actor& actor,
                               const std::shared_ptr<LowerNode>& directory,
                               const policy::Location& to, int depth) const;
+  absl::Status CheckMoveOf(const Actor& actor,
+                           const std::shared_ptr<LowerNode>& child,
+                           const policy::Location& to, const std::string& name,
+                           int depth) const;
 
   // view_open.cc
   absl::StatusOr<NewHandle> OpenNode(const Actor& actor,
@@ -438,6 +451,9 @@ class View : public kernel::Operations {
   const ViewIdentity identity_;
   const std::shared_ptr<Peer> peer_;
   const struct timespec mounted_;
+  // Of all nodeids: a file handle of an exported mount must not name another
+  // file of a later one, where ids are given anew.
+  const uint64_t generation_;
   Counters counters_;
   NodeTable nodes_;
   // The other users' roots, of a shared view with a tree for each user. All are

@@ -58,6 +58,14 @@ void View::ExpireAllNames() const {
 }
 
 void View::AfterRemoved(const std::shared_ptr<LowerNode>& lower) const {
+  const std::shared_ptr<const Grants> grants =
+      context_.rules->in_force().grants;
+  if (grants != nullptr && grants->Has(lower->file_id())) {
+    absl::StatusOr<struct stat> stat = lower->Stat();
+    if (!stat.ok() || stat->st_nlink == 0) {
+      grants->SetGone(lower->file_id());
+    }
+  }
   for (const Sighting& sighting : lower->sightings()) {
     const std::shared_ptr<kernel::Session> session =
         sighting.peer->session().lock();

@@ -36,11 +36,14 @@ absl::StatusOr<policy::Decision> View::CheckCreate(const Actor& actor,
   // As it will be: made by the caller.
   const policy::Object made = actor.snapshot->ObjectAt(
       target.location, target.name, false, actor.subject.app);
+  // Whether it may be there at all comes before what the caller may do with it.
   policy::OperationSet operations = Operation::kCreate;
-  if (intent.read) operations = operations | Operation::kRead;
-  if (intent.write) operations = operations | Operation::kWrite;
   policy::Decision decision =
       actor.snapshot->DecideName(actor.subject, made, operations, target.name);
+  if (!decision.allowed()) return StatusOf(decision.error);
+  if (intent.read) operations = operations | Operation::kRead;
+  if (intent.write) operations = operations | Operation::kWrite;
+  decision = actor.snapshot->Decide(actor.subject, made, operations);
   if (!decision.allowed()) return StatusOf(decision.error);
   // A new file holds nothing to redact, and its maker may see it.
   if (decision.io == policy::IoMode::kRedacted) {

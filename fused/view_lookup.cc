@@ -111,6 +111,8 @@ std::shared_ptr<Node> View::EnterNode(const Actor& actor, const Target& target,
       nodes_.Enter(target.lower, key, std::move(place));
   Told(target, *node);
   entry.node = node->id();
+  // The root's is fixed.
+  if (node->id() != kernel::kRootNode) entry.generation = generation_;
   entry.cache_name = cache_name;
   entry.attributes =
       AttributesOf(actor, lower, node->writers.load(std::memory_order_acquire),
@@ -169,11 +171,11 @@ void View::DropNode(kernel::NodeId node, uint64_t lookups) {
   }
 }
 
-// "." and ".." of a node that the kernel knows by its id alone, when a file
-// handle of an exported mount is opened (EXPORT_SUPPORT).
+// "." and ".." of a node that a file handle of an exported mount names
+// (EXPORT_SUPPORT): the kernel may have forgotten all of it but the id.
 void View::LookupDot(const Actor& actor, kernel::NodeId node_id,
                      std::string_view name, kernel::EntryReply reply) {
-  const std::shared_ptr<Node> node = nodes_.Find(node_id);
+  const std::shared_ptr<Node> node = nodes_.FindRemembered(node_id);
   if (node == nullptr || !posix()) return reply.Error(Stale());
   Target target;
   target.lower = node->lower;
@@ -184,7 +186,16 @@ void View::LookupDot(const Actor& actor, kernel::NodeId node_id,
   }
   absl::StatusOr<struct stat> stat = target.lower->Stat();
   if (!stat.ok()) return reply.Error(stat.status());
+  // Removed, and held by others.
+  if (stat->st_nlink == 0) return reply.Error(Stale());
   target.stat = *stat;
+  // The kernel takes no other node's id for ".": it is another where the file
+  // is to be served differently now.
+  if (name == "." && target.lower->is_regular() &&
+      ServedAs(actor, target.facts.object, *target.lower, *stat) !=
+          node->key.io) {
+    return reply.Error(Stale());
+  }
   ReplyEntry(actor, target, std::move(reply));
 }
 

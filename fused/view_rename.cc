@@ -67,10 +67,12 @@ absl::Status View::CheckMoveBelow(const Actor& actor,
       kernel::Reopen((*pin)->get(), O_RDONLY | O_DIRECTORY);
   if (!fd.ok()) return fd.status();
   DirectoryReader reader(*std::move(fd));
+  // One answer, whatever the order of the names: EACCES before EPERM.
+  absl::Status refused;
   while (true) {
     absl::StatusOr<DirectoryName> next = reader.Peek();
     if (!next.ok()) return next.status();
-    if (next->name == nullptr) return absl::OkStatus();
+    if (next->name == nullptr) return refused;
     const std::string name = next->name;
     reader.Pop();
     if (name == "." || name == "..") continue;
@@ -80,24 +82,35 @@ absl::Status View::CheckMoveBelow(const Actor& actor,
     if (kernel::IsErrno(child.status(), ENOENT)) continue;
     if (!child.ok()) return AccessDenied();
     if (!Shows(child->node->type())) continue;
-    const Facts facts = child->node->Classify(*actor.snapshot);
-    const policy::Location at = actor.snapshot->Child(to, name);
-    const bool is_directory = child->node->is_directory();
-    const policy::Object moved = actor.snapshot->ObjectAt(
-        at, name, is_directory, facts.object.file_owner);
-    const Operation made =
-        is_directory ? Operation::kMkdir : Operation::kCreate;
-    // What can't be moved is not told from what can't be seen.
-    if (!Check(actor, facts.object, Operation::kRenameFrom).ok() ||
-        !CheckNew(actor, moved,
-                  policy::OperationSet(Operation::kRenameTo) | made, name)
-             .ok()) {
-      return AccessDenied();
-    }
-    if (!is_directory) continue;
-    absl::Status below = CheckMoveBelow(actor, child->node, at, depth + 1);
-    if (!below.ok()) return below;
+    const absl::Status status = CheckMoveOf(
+        actor, child->node, actor.snapshot->Child(to, name), name, depth);
+    if (status.ok()) continue;
+    if (!kernel::IsErrno(status, EPERM)) return status;
+    refused = status;
   }
+}
+
+absl::Status View::CheckMoveOf(const Actor& actor,
+                               const std::shared_ptr<LowerNode>& child,
+                               const policy::Location& to,
+                               const std::string& name, int depth) const {
+  const Facts facts = child->Classify(*actor.snapshot);
+  const bool is_directory = child->is_directory();
+  const policy::Object moved =
+      actor.snapshot->ObjectAt(to, name, is_directory, facts.object.file_owner);
+  const Operation made = is_directory ? Operation::kMkdir : Operation::kCreate;
+  absl::Status status = Check(actor, facts.object, Operation::kRenameFrom);
+  if (status.ok()) {
+    status = CheckNew(actor, moved,
+                      policy::OperationSet(Operation::kRenameTo) | made, name);
+  }
+  // That something can't be moved is no news; that it is there would be.
+  if (kernel::IsErrno(status, ENOENT)) return AccessDenied();
+  if (!is_directory || (!status.ok() && !kernel::IsErrno(status, EPERM))) {
+    return status;
+  }
+  absl::Status below = CheckMoveBelow(actor, child, to, depth + 1);
+  return below.ok() ? status : below;
 }
 
 absl::Status View::CheckMove(const Actor& actor, const Target& from,

@@ -126,6 +126,7 @@ absl::StatusOr<kernel::Fd> Volume::Serve(
   options.max_stack_depth = std::max(1u, settings_.config.max_stack_depth());
   options.posix = settings_.posix();
   options.backing.warm = shared_.warm_backing_ids;
+  options.backing.limit = shared_.max_backing_ids;
   absl::StatusOr<std::unique_ptr<kernel::Session>> session =
       kernel::Session::Create(options, &mounted->view, std::move(fuse->device));
   if (!session.ok()) return session.status();

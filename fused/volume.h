@@ -41,6 +41,7 @@ class Volume {
     kernel::Loop* loop = nullptr;
     size_t descriptor_budget = 8192;
     size_t warm_backing_ids = 1024;
+    size_t max_backing_ids = 1 << 20;
     std::string views_dir;
   };
 
@@ -58,6 +59,7 @@ class Volume {
     return settings_.config.mountpoint();
   }
   UserTrees& trees() { return *trees_; }
+  bool posix() const { return settings_.posix(); }
   // What an operator should know.
   const std::vector<std::string>& warnings() const { return warnings_; }
 

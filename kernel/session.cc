@@ -219,7 +219,7 @@ void Session::Handle(std::string_view packet) {
   if (core_->ended()) return;
 
   core_->operations()->Received(header.opcode);
-  PacketVerdict verdict = CheckPacket(packet);
+  PacketVerdict verdict = CheckPacket(packet, core_->settings().posix);
   if (verdict.kind != PacketVerdict::Kind::kPass && verdict.error != ENOSYS) {
     core_->malformed.fetch_add(1, std::memory_order_relaxed);
   }

@@ -352,6 +352,24 @@ TEST_F(SessionTest, NamesAreSingleComponents) {
   EXPECT_EQ(lookups, 0);
 }
 
+TEST_F(SessionTest, OnlyAnExportedMountIsAskedForDots) {
+  Init({.posix = true});
+  std::vector<std::string> asked;
+  operations_.lookup = [&asked](NodeId, const char* name, EntryReply reply) {
+    asked.emplace_back(name);
+    reply.Error(ErrnoStatus(ENOENT));
+  };
+  for (const char* name : {".", ".."}) {
+    kernel_.Send(FUSE_LOOKUP, 5, Terminated(name));
+    EXPECT_EQ(Answer().error, -ENOENT);
+    for (const uint32_t opcode : {FUSE_UNLINK, FUSE_RMDIR, FUSE_SYMLINK}) {
+      kernel_.Send(opcode, 5, Terminated(name) + Terminated("target"));
+      EXPECT_EQ(Answer().error, -EINVAL);
+    }
+  }
+  EXPECT_EQ(asked, (std::vector<std::string>{".", ".."}));
+}
+
 TEST_F(SessionTest, CountsAndSizesLieWithinThePacket) {
   Init();
   fuse_write_in write = {};
