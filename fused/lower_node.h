@@ -305,6 +305,9 @@ class LowerTree {
   size_t descriptors() const { return held_.load(std::memory_order_relaxed); }
   bool has_handles() const { return has_handles_; }
   bool has_xattrs() const { return has_xattrs_; }
+  // One file may be found by several spellings of its name. Told by the file
+  // system; of one that can't tell, yes.
+  bool folds_case() const { return folds_case_; }
 
  private:
   friend class LowerNode;
@@ -340,6 +343,7 @@ class LowerTree {
   kernel::Fd handle_root_;
   bool has_handles_ = false;
   bool has_xattrs_ = false;
+  bool folds_case_ = false;
   std::atomic<uint64_t> generation_{1};
   std::atomic<uint64_t> nomedia_changes_{1};
   std::atomic<uint64_t> moves_begun_{0};

@@ -242,11 +242,17 @@ class View : public kernel::Operations {
     std::shared_ptr<Node> parent;
     Facts parent_facts;
     std::string name;
+    // Where the lower tree has another name for the same, which patterns know.
+    std::optional<std::string> alias_of;
     policy::Location location;
     // Null: nothing is there.
     std::shared_ptr<LowerNode> lower;
     struct stat stat = {};
-    Facts facts;  // where `lower` is not null
+    Facts facts;
+
+    const std::string& place_name() const {
+      return alias_of ? *alias_of : name;
+    }  // where `lower` is not null
   };
 
   // What a new handle is made of.
@@ -313,10 +319,18 @@ class View : public kernel::Operations {
                                    const char* name);
   // The target's location, by where its parent stands now.
   void Locate(const Actor& actor, Target& target) const;
+  static std::optional<std::string> OtherNameOf(const Actor& actor,
+                                                const policy::Location& parent,
+                                                LowerNode& lower,
+                                                const std::string& name);
   // What stands at the target now, under the parent's names_mutex.
   absl::Status Refresh(const Actor& actor, Target& target);
   // Enters the node that the actor gets for the target, with one lookup more,
   // and fills the entry. Undone by nodes_.Forget().
+  // Whether callers of a mount that all share get different answers there, so
+  // that no name is cached.
+  bool IsShownDifferently(const Actor& actor,
+                          const policy::Location& location) const;
   std::shared_ptr<Node> EnterNode(const Actor& actor, const Target& target,
                                   kernel::Entry& entry);
   // Enters and answers; takes the node back if the kernel did not take it.
@@ -443,7 +457,10 @@ class View : public kernel::Operations {
   void InvalidateEverywhere(const LowerNode& lower, bool data) const;
   // Tells other views that a name changed. After the reply.
   void PostName(const LowerNode& parent, kernel::NodeId own,
-                std::string_view name) const;
+                std::string_view name, bool directory_went = false) const;
+  // A name that moved there keeps no time that it may be cached for. Before the
+  // reply, where the kernel has epochs.
+  void ForgetTimeouts(kernel::NodeId parent, std::string_view name) const;
   // A lower file lost this name: backing ids of it are not kept.
   void AfterRemoved(const std::shared_ptr<LowerNode>& lower) const;
 

@@ -35,14 +35,26 @@ void View::InvalidateEverywhere(const LowerNode& lower, bool data) const {
 }
 
 void View::PostName(const LowerNode& parent, kernel::NodeId own,
-                    std::string_view name) const {
+                    std::string_view name, bool directory_went) const {
   const Sighting self{peer_, own};
   if (!parent.SeenElsewhere(self)) return;
   for (const Sighting& sighting : parent.sightings()) {
     if (sighting == self) continue;
-    context_.invalidations->PostEntry(sighting.peer->session(), sighting.node,
-                                      name);
+    if (directory_went) {
+      context_.invalidations->PostRemoved(sighting.peer->session(),
+                                          sighting.node, name);
+    } else {
+      context_.invalidations->PostEntry(sighting.peer->session(), sighting.node,
+                                        name);
+    }
   }
+}
+
+void View::ForgetTimeouts(kernel::NodeId parent, std::string_view name) const {
+  const std::shared_ptr<kernel::Session> session = this->session();
+  if (session == nullptr || session->IncrementEpoch().ok()) return;
+  // A kernel without epochs: not before the reply, for it holds the directory.
+  context_.invalidations->PostEntry(session, parent, name);
 }
 
 void View::ExpireAllNames() const {

@@ -6,6 +6,8 @@
 
 #include "fused/errors.h"
 #include "fused/view.h"
+#include "kernel/lower.h"
+#include "policy/names.h"
 
 namespace fused {
 namespace {
@@ -50,12 +52,50 @@ void View::Locate(const Actor& actor, Target& target) const {
   target.parent_facts = target.parent->Classify(*actor.snapshot);
   target.location =
       actor.snapshot->Child(target.parent_facts.location, target.name);
+  target.alias_of.reset();
+  if (!target.parent->lower->tree().folds_case() ||
+      policy::FoldsPlainly(target.name) ||
+      Sees(actor, target.location, target.name, std::nullopt) ==
+          Visibility::kNever) {
+    return;
+  }
+  target.alias_of = OtherNameOf(actor, target.parent_facts.location,
+                                *target.parent->lower, target.name);
+  if (target.alias_of.has_value()) {
+    target.location =
+        actor.snapshot->Child(target.parent_facts.location, *target.alias_of);
+  }
+}
+
+// What counts is which directory is found, and not how its name was spelt.
+std::optional<std::string> View::OtherNameOf(const Actor& actor,
+                                             const policy::Location& parent,
+                                             LowerNode& lower,
+                                             const std::string& name) {
+  absl::StatusOr<Pin> pin = lower.Descriptor();
+  if (!pin.ok()) return std::nullopt;
+  const absl::StatusOr<struct stat> found =
+      kernel::StatChild((*pin)->get(), name.c_str());
+  if (!found.ok()) return std::nullopt;
+  std::vector<std::string_view> names = actor.snapshot->NamesBelow(parent);
+  names.emplace_back(policy::kNomedia);
+  for (const std::string_view known : names) {
+    std::string text(known);
+    const absl::StatusOr<struct stat> stat =
+        kernel::StatChild((*pin)->get(), text.c_str());
+    if (stat.ok() && stat->st_dev == found->st_dev &&
+        stat->st_ino == found->st_ino) {
+      return text;
+    }
+  }
+  return std::nullopt;
 }
 
 absl::Status View::Refresh(const Actor& actor, Target& target) {
   target.lower = nullptr;
+  // Its place is where it stands, whichever spelling led there.
   absl::StatusOr<LowerTree::Found> found = target.parent->lower->tree().Lookup(
-      target.parent->lower, target.name.c_str());
+      target.parent->lower, target.place_name().c_str());
   if (!found.ok()) {
     // Nothing there; for the media profile neither is what it does not show,
     // nor what was mounted below or leads elsewhere (EXDEV, ELOOP).
@@ -83,12 +123,20 @@ absl::Status View::Refresh(const Actor& actor, Target& target) {
   return absl::OkStatus();
 }
 
+bool View::IsShownDifferently(const Actor& actor,
+                              const policy::Location& location) const {
+  if (posix() || !identity_.shared()) return false;
+  // Another user's caller finds nothing in the root, and comes no deeper.
+  return location.depth <= 1 || !actor.snapshot->UniformLookup(location);
+}
+
 std::shared_ptr<Node> View::EnterNode(const Actor& actor, const Target& target,
                                       kernel::Entry& entry) {
   LowerNode& lower = *target.lower;
   NodeKey key{.lower = &lower};
   std::optional<Place> place;
-  bool cache_name = true;
+  // One that has several spellings would stay under the others.
+  bool cache_name = !lower.tree().folds_case();
   if (lower.is_regular()) {
     key.io = ServedAs(actor, target.facts.object, lower, target.stat);
     if (!posix() && target.stat.st_nlink > 1) {
@@ -99,14 +147,9 @@ std::shared_ptr<Node> View::EnterNode(const Actor& actor, const Target& target,
       cache_name = false;
     }
   }
-  if (!posix() && identity_.shared()) {
-    // What differs by caller is not cached where all share a cache.
-    const policy::Snapshot& snapshot = *actor.snapshot;
-    // Another user's caller finds nothing below the root.
-    cache_name = cache_name && target.location.depth > 1 &&
-                 snapshot.UniformLookup(target.location) &&
-                 (!lower.is_regular() || snapshot.UniformIo(target.location));
-  }
+  cache_name = cache_name && !IsShownDifferently(actor, target.location) &&
+               (posix() || !identity_.shared() || !lower.is_regular() ||
+                actor.snapshot->UniformIo(target.location));
   std::shared_ptr<Node> node =
       nodes_.Enter(target.lower, key, std::move(place));
   Told(target, *node);

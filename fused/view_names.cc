@@ -203,7 +203,7 @@ void View::RemoveName(const kernel::Caller& caller, kernel::NodeId parent,
   AfterRemoved(target->lower);
   InvalidateElsewhere(*target->parent->lower, parent, false);
   reply.Ok();
-  PostName(*target->parent->lower, parent, name);
+  PostName(*target->parent->lower, parent, name, directory);
 }
 
 void View::Unlink(const kernel::Caller& caller, kernel::NodeId parent,

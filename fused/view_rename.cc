@@ -175,10 +175,10 @@ absl::Status View::RenameLocked(const Actor& actor, Target& from, Target& to,
   }
   // Two names of one file: nothing moved.
   if (from.lower == to.lower) return absl::OkStatus();
-  from.lower->SetPlace(to.parent->lower, to.name);
+  from.lower->SetPlace(to.parent->lower, to.place_name());
   bool directory = from.lower->is_directory();
   if ((flags & RENAME_EXCHANGE) != 0) {
-    to.lower->SetPlace(from.parent->lower, from.name);
+    to.lower->SetPlace(from.parent->lower, from.place_name());
     directory = directory || to.lower->is_directory();
   }
   if (directory) tree.BumpGeneration();
@@ -224,9 +224,18 @@ void View::Rename(const kernel::Caller& caller, kernel::NodeId parent,
   if (from->lower != to->lower) {
     ToldMoved(*from, *to, (flags & RENAME_EXCHANGE) != 0);
   }
+  // The kernel keeps for a name that moved how long it may be cached where it
+  // stood.
+  const bool differed = IsShownDifferently(actor, from->location);
+  const bool differs = IsShownDifferently(actor, to->location);
+  if (differs && !differed) ForgetTimeouts(new_parent, new_name);
+  if (differed && !differs && (flags & RENAME_EXCHANGE) != 0) {
+    ForgetTimeouts(parent, name);
+  }
+  const bool directory = IsDirectoryAt(*from) || IsDirectoryAt(*to);
   reply.Ok();
-  PostName(*from->parent->lower, parent, name);
-  PostName(*to->parent->lower, new_parent, new_name);
+  PostName(*from->parent->lower, parent, name, directory);
+  PostName(*to->parent->lower, new_parent, new_name, directory);
 }
 
 }  // namespace fused

@@ -63,6 +63,12 @@ class InvalidationWorker {
   // `session` is skipped if it has ended by then.
   void PostEntry(const std::weak_ptr<Session>& session, NodeId parent,
                  std::string_view name);
+  // A directory of that name has moved or gone: the kernel is made to forget
+  // the name. One that it only looks up again stays known as the directory's,
+  // and while it is, the kernel answers ESTALE to a RENAME that finds the
+  // directory at its new name (__d_unalias() in fs/dcache.c).
+  void PostRemoved(const std::weak_ptr<Session>& session, NodeId parent,
+                   std::string_view name);
   // Attributes, and with `data` cached pages and mappings too.
   void PostInode(const std::weak_ptr<Session>& session, NodeId node, bool data);
   // Everything.

@@ -109,6 +109,10 @@ class Snapshot {
     return directory;
   }
 
+  // The names directly below `parent` that patterns tell apart from all others,
+  // folded. A lower tree may find them by other spellings than Fold() knows.
+  std::vector<std::string_view> NamesBelow(const Location& parent) const;
+
   // Hot. What stands at a location: `name` is its last component (empty for
   // the root), by which media types and states are told.
   Object ObjectAt(const Location& location, std::string_view name,

@@ -39,6 +39,12 @@ std::string_view Extension(std::string_view name);
 // whole has its ASCII lowered and the rest as it is. Allocates.
 std::string Fold(std::string_view name);
 
+// Whether every lower tree that finds names without regard to case takes `name`
+// for what Fold() takes it for: letters and digits of ASCII, and dots, lines
+// and blanks within. Other names may lead to what has another name, by rules of
+// the lower tree's own: foreign letters, ignorable characters, 8.3 names.
+bool FoldsPlainly(std::string_view name);
+
 // The longest folded name that anything is compared with.
 inline constexpr size_t kMaxFolded = 255;
 

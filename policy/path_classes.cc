@@ -70,6 +70,10 @@ class AutomatonBuilder {
     std::vector<std::pair<std::string, uint32_t>> literals(literals_.begin(),
                                                            literals_.end());
     out_.literals_ = StringTable(literals);
+    out_.literal_texts_.resize(literals.size());
+    for (const auto& [text, number] : literals) {
+      out_.literal_texts_[number] = text;
+    }
     return true;
   }
 
@@ -287,6 +291,16 @@ void CheckClasses(const v1::Policy& policy, const SourceMap& source,
 }
 
 }  // namespace
+
+std::vector<std::string_view> PathClasses::NamesBelow(
+    const State& state) const {
+  std::vector<std::string_view> names;
+  names.reserve(state.edges);
+  for (uint32_t i = 0; i < state.edges; ++i) {
+    names.emplace_back(literal_texts_[edges_[state.first_edge + i].literal]);
+  }
+  return names;
+}
 
 std::optional<PathClasses> PathClasses::Compile(const v1::Policy& policy,
                                                 const SourceMap& source,
