@@ -87,9 +87,9 @@ class ClientsTest : public ScopedTest {
 TEST_P(ClientsTest, CpKeepsContentAndTimes) {
   PlantTree();
   // The shared view's files are root's: the kernel, which asks nobody, lets no
-  // other set their access lists, and cp does so to keep modes.
+  // other set their access lists, as cp does to keep modes.
   const std::string cp =
-      view() == View::kShared ? "cp -a --no-preserve=mode " : "cp -a ";
+      view() == View::kShared ? "cp -r --preserve=timestamps " : "cp -a ";
   EXPECT_THAT(Run(cp + "$OUTSIDE/tree copy && diff -r $OUTSIDE/tree copy"),
               Works());
   // Within the volume, and out again.
