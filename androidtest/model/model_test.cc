@@ -62,9 +62,12 @@ testing::AssertionResult PlaySequence(uint64_t seed, int count) {
       difference = "the daemon does not stop as it should";
     }
   }
+  const std::string what = absl::StrCat("FUSED_MODEL_SEED=", seed, ", step ",
+                                        steps.size(), ": ", *difference);
+  // Before what takes its time.
+  GTEST_LOG_(WARNING) << what;
   return testing::AssertionFailure()
-         << "FUSED_MODEL_SEED=" << seed << ", step " << steps.size() << ": "
-         << *difference << "\nthe shortest sequence that was found:\n"
+         << what << "\nthe shortest sequence that was found:\n"
          << Story(Shrink(steps));
 }
 

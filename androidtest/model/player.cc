@@ -272,8 +272,10 @@ std::optional<std::pair<size_t, std::string>> PlayAll(
 }
 
 std::vector<Step> Shrink(std::vector<Step> steps) {
+  // A replay of the whole takes half a second, and they get shorter.
+  int replays = 600;
   for (size_t size = steps.size() / 2; size > 0; size /= 2) {
-    for (size_t i = 0; i < steps.size();) {
+    for (size_t i = 0; i < steps.size() && --replays > 0;) {
       std::vector<Step> fewer = steps;
       const auto begin = fewer.begin() + static_cast<ptrdiff_t>(i);
       const size_t end = std::min(i + size, fewer.size());

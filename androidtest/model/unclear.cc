@@ -74,6 +74,8 @@ bool World::IsUnclearRename(const Subject& subject, const Step& step) const {
         !OwnsPath(subject, path)) {
       return true;
     }
+    // Whether an app may rename a directory to a default name.
+    if (PlaceOf(path) == Place::kCollection && !subject.manager) return true;
     return IsSkeleton(PlaceOf(path)) ||
            (moved != nullptr && !moved->directory &&
             IsFileForDirectory(subject, path));

@@ -227,6 +227,18 @@ TEST_P(TracesTest, ListingsNameOnesOwnAlone) {
               Lists(testing::ElementsAre(kManager)));
 }
 
+// Its name was known to all where it came from.
+TEST_P(TracesTest, ADirectoryMovedToAPrivateName) {
+  const std::string place = Place("Download");
+  const std::string dir = ObbOf(kMusic);
+  GivenDirectory(kMusic, place + "/d");
+  EXPECT_THAT(As(kStranger).Stat(place + "/d"), Succeeds());
+  ASSERT_THAT(As(kMusic).Rename(place + "/d", dir), Succeeds());
+  EXPECT_THAT(As(kStranger), SeesNothingAt(dir));
+  EXPECT_THAT(In(other_view(), kStranger), SeesNothingAt(dir));
+  EXPECT_THAT(As(kMusic).RemoveDirectory(dir), Succeeds());
+}
+
 // ".." from one's own directory leads to no other.
 TEST_P(TracesTest, NoWayRoundByDots) {
   for (const char* path : {"/../", "/files/../../", "/./../"}) {
