@@ -161,7 +161,12 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(
   return session;
 }
 
-Session::~Session() { core_->Unref(); }
+Session::~Session() {
+  // Nobody reads an INTERRUPT any more. A callback that owns its reply would
+  // keep the core, and itself, for ever.
+  core_->interrupts().Close();
+  core_->Unref();
+}
 
 uint64_t Session::id() const { return core_->id(); }
 
