@@ -126,15 +126,18 @@ media::Location LowerNode::KnownLocation(const struct stat& stat) {
   return media->LocationOf(*key, stat);
 }
 
-void LowerNode::RecordLocation(bool has, const struct stat& stat) {
+bool LowerNode::RecordLocation(bool has, const struct stat& stat) {
   media::Tree* const media = tree_->media();
-  if (media == nullptr || writers() != 0) return;
-  if (time(nullptr) - stat.st_ctim.tv_sec < kSettled) return;
+  if (media == nullptr) return true;
+  if (writers() != 0 || time(nullptr) - stat.st_ctim.tv_sec < kSettled) {
+    return false;
+  }
   const absl::StatusOr<media::FileKey> key = KeyOf(*this);
-  if (!key.ok()) return;
+  if (!key.ok()) return false;
   media->SetLocation(*key, place().name,
                      has ? media::Location::kHas : media::Location::kNone,
                      stat);
+  return true;
 }
 
 }  // namespace fused

@@ -159,7 +159,8 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   // Whether the file as `stat` has it carries a location, as it was told in an
   // earlier life of the daemon or of this node.
   media::Location KnownLocation(const struct stat& stat);
-  void RecordLocation(bool has, const struct stat& stat);
+  // False: it may yet change without a change of its times; tell it later.
+  bool RecordLocation(bool has, const struct stat& stat);
 
   // What was last found to be hidden of it; null where nobody has looked. See
   // redaction.h.

@@ -65,6 +65,17 @@ std::shared_ptr<const Redaction> Keep(LowerNode& lower, Finding finding,
   return found;
 }
 
+// Tells the index what there is to be told, once the file has come to rest.
+void Record(LowerNode& lower, const Redaction& found, const struct stat& stat) {
+  if (found.recorded.load(std::memory_order_relaxed) ||
+      found.finding.kind == Finding::Kind::kRefused) {
+    return;
+  }
+  if (lower.RecordLocation(found.hides(), stat)) {
+    found.recorded.store(true, std::memory_order_relaxed);
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const Redaction>> FindRedaction(
@@ -75,6 +86,7 @@ absl::StatusOr<std::shared_ptr<const Redaction>> FindRedaction(
   if (!before.ok()) return before.status();
   std::shared_ptr<const Redaction> kept = lower.redaction();
   if (kept != nullptr && kept->Matches(*before) && lower.writers() == 0) {
+    Record(lower, *kept, *before);
     return kept;
   }
   if (kept == nullptr && lower.writers() == 0 &&
@@ -91,11 +103,10 @@ absl::StatusOr<std::shared_ptr<const Redaction>> FindRedaction(
     absl::StatusOr<struct stat> after = kernel::Stat(fd->get());
     if (!after.ok()) return after.status();
     if (SameState(*before, *after)) {
-      const bool refused = finding->kind == Finding::Kind::kRefused;
-      if (!refused) {
-        lower.RecordLocation(finding->kind != Finding::Kind::kNone, *before);
-      }
-      return Keep(lower, *std::move(finding), *before);
+      std::shared_ptr<const Redaction> found =
+          Keep(lower, *std::move(finding), *before);
+      Record(lower, *found, *before);
+      return found;
     }
     before = after;
   }

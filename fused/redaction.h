@@ -4,6 +4,7 @@
 
 #include <sys/stat.h>
 
+#include <atomic>
 #include <memory>
 
 #include "absl/status/status.h"
@@ -14,11 +15,14 @@
 
 namespace fused {
 
-// A finding, and the state of the file that it is of. Immutable.
+// A finding, and the state of the file that it is of. Immutable but for what
+// was told of it.
 struct Redaction {
   policy::redaction::Finding finding;
   struct timespec ctime = {};
   off_t size = 0;
+  // The media index was told.
+  mutable std::atomic<bool> recorded{false};
 
   // Whether the file is still as it was.
   bool Matches(const struct stat& stat) const {

@@ -1,5 +1,6 @@
 #include "fused/media/sqlite_store.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "kernel/fd.h"
 #include "kernel/status.h"
 
 namespace fused::media {
@@ -76,6 +78,18 @@ absl::StatusOr<int64_t> One(sqlite3* database, std::string_view sql,
   absl::StatusOr<bool> row = statement->Step();
   if (!row.ok()) return row.status();
   return *row ? statement->Integer(0) : 0;
+}
+
+// SQLite makes it as the umask, which is none, lets it. Closed before SQLite
+// opens it: closing it later would take SQLite's locks away.
+absl::Status MakeFile(const std::string& path) {
+  const kernel::Fd file(
+      open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (file.valid()) return absl::OkStatus();
+  const int error = errno;
+  const std::string text = kernel::Describe(kernel::ErrnoStatus(error, path));
+  return error == ENOSPC ? absl::ResourceExhaustedError(text)
+                         : absl::UnavailableError(text);
 }
 
 class SqliteStore : public Store {
@@ -273,6 +287,8 @@ absl::Status Migrate(sqlite3* database, absl::Span<const char* const> steps,
 }
 
 absl::StatusOr<std::unique_ptr<Store>> SqliteStorage::Open() {
+  absl::Status made = MakeFile(path_);
+  if (!made.ok()) return made;
   sqlite3* raw = nullptr;
   const int result =
       sqlite3_open_v2(path_.c_str(), &raw,

@@ -19,7 +19,7 @@ std::string_view LastName(std::string_view path) {
 
 Tree::Tree(Options options, Table* table, Writer* writer, Interner* interner)
     : options_(std::move(options)),
-      kind_(KindOf(options_.root)),
+      kind_(options_.kind.has_value() ? *options_.kind : KindOf(options_.root)),
       table_(table),
       writer_(writer),
       interner_(interner) {}

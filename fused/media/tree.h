@@ -35,6 +35,8 @@ class Tree {
     bool xattrs = false;
     // What a name says. Any thread; without it names say nothing.
     std::function<Described(std::string_view name)> describe;
+    // For tests; else as the root's file system has it.
+    std::optional<KeyKind> kind;
   };
   // What stands at one end of a move. A directory, or nothing, has no key.
   struct End {
