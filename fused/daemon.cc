@@ -14,7 +14,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "absl/time/clock.h"
 #include "fused/explain.h"
+#include "fused/media_requests.h"
 #include "fused/profile.h"
 #include "kernel/mount.h"
 #include "kernel/status.h"
@@ -65,6 +67,9 @@ std::unique_ptr<Daemon> Daemon::Start(const Settings& settings,
     return nullptr;
   }
   daemon->state_now_ = State::kServing;
+  daemon->maintenance_ = std::make_unique<Timer>(
+      absl::Seconds(settings.maintain_seconds),
+      [daemon = daemon.get()] { daemon->Maintain({}).status().IgnoreError(); });
   return daemon;
 }
 
@@ -111,6 +116,19 @@ bool Daemon::Prepare(StartError& error) {
   return true;
 }
 
+void Daemon::StartIndex() {
+  index_ =
+      media::Index::OnDisk(absl::StrCat(state_->path(), "/", kMediaFile), {});
+  // Loaded when files were known already: who made them is asked again.
+  index_->Start([this] {
+    if (state_now_.load() != State::kServing) return;
+    for (const std::unique_ptr<Volume>& volume : volumes_) {
+      for (LowerTree* tree : volume->trees().All()) tree->BumpGeneration();
+      volume->InvalidateAll();
+    }
+  });
+}
+
 bool Daemon::Listen(StartError& error) {
   absl::StatusOr<std::unique_ptr<control::Server>> server =
       control::Server::Start(
@@ -130,7 +148,9 @@ bool Daemon::MountVolumes(StartError& error) {
     return false;
   }
   RemoveStaleViews(settings_.views_dir);
+  StartIndex();
   Volume::Shared shared;
+  shared.index = index_.get();
   shared.rules = &policies_->rules();
   shared.invalidations = invalidations_.get();
   shared.loop = loop_.get();
@@ -192,6 +212,8 @@ Daemon::~Daemon() { Stop(); }
 
 void Daemon::Stop() {
   state_now_ = State::kStopping;
+  stopping_ = true;
+  maintenance_ = nullptr;
   // Nobody asks any more; then nothing is posted any more; then nobody comes.
   if (server_ != nullptr) server_->Stop();
   if (policies_ != nullptr) {
@@ -210,6 +232,7 @@ void Daemon::Stop() {
   server_ = nullptr;
   loop_ = nullptr;
   volumes_.clear();
+  index_ = nullptr;
   invalidations_ = nullptr;
 }
 
@@ -341,6 +364,41 @@ control::v1::HandlesResponse Daemon::Handles(
     volume->ListHandles(uid, response);
   }
   return response;
+}
+
+absl::StatusOr<control::v1::ScanResponse> Daemon::Scan(
+    const control::v1::ScanRequest& request) {
+  absl::StatusOr<Volume*> volume = FindVolume(request.volume());
+  if (!volume.ok()) return volume.status();
+  return (*volume)->Scan();
+}
+
+absl::StatusOr<control::v1::MaintainResponse> Daemon::Maintain(
+    const control::v1::MaintainRequest& request) {
+  absl::StatusOr<Volume*> one = FindVolume(request.volume());
+  if (!one.ok()) return one.status();
+  control::v1::MaintainResponse response;
+  for (const std::unique_ptr<Volume>& volume : volumes_) {
+    if (!request.volume().empty() && volume.get() != *one) continue;
+    volume->Maintain(absl::ToUnixSeconds(absl::Now()), stopping_, response);
+  }
+  if (response.deleted() + response.postponed() + response.failed() != 0) {
+    LOG(INFO) << "expired files: " << response.deleted() << " deleted, "
+              << response.postponed() << " postponed, " << response.failed()
+              << " failed";
+  }
+  return response;
+}
+
+absl::StatusOr<control::v1::FileResponse> Daemon::File(
+    const control::v1::FileRequest& request) {
+  absl::StatusOr<Volume*> volume = FindVolume(request.volume());
+  if (!volume.ok()) return volume.status();
+  LowerTree* const tree = (*volume)->trees().Of(request.user());
+  if (tree == nullptr || tree->user() != request.user()) {
+    return kernel::ErrnoStatus(ENOENT, absl::StrCat("user ", request.user()));
+  }
+  return DescribeFile(*tree, request.path());
 }
 
 }  // namespace fused

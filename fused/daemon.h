@@ -12,9 +12,11 @@
 #include "fused/control/backend.h"
 #include "fused/control/server.h"
 #include "fused/grant_book.h"
+#include "fused/media/index.h"
 #include "fused/policy_manager.h"
 #include "fused/settings.h"
 #include "fused/state_dir.h"
+#include "fused/timer.h"
 #include "fused/volume.h"
 #include "kernel/invalidation.h"
 #include "kernel/loop.h"
@@ -59,11 +61,18 @@ class Daemon : public control::Backend {
   absl::Status Sync(absl::Duration timeout) override;
   control::v1::HandlesResponse Handles(
       const control::v1::HandlesRequest& request) override;
+  absl::StatusOr<control::v1::ScanResponse> Scan(
+      const control::v1::ScanRequest& request) override;
+  absl::StatusOr<control::v1::MaintainResponse> Maintain(
+      const control::v1::MaintainRequest& request) override;
+  absl::StatusOr<control::v1::FileResponse> File(
+      const control::v1::FileRequest& request) override;
 
  private:
   explicit Daemon(const Settings& settings) : settings_(settings) {}
 
   bool Prepare(StartError& error);
+  void StartIndex();
   bool MountVolumes(StartError& error);
   absl::Status BindGrants();
   bool Listen(StartError& error);
@@ -77,11 +86,14 @@ class Daemon : public control::Backend {
   std::unique_ptr<GrantBook> grants_;
   kernel::Features features_;
   std::unique_ptr<kernel::InvalidationWorker> invalidations_;
+  std::unique_ptr<media::Index> index_;
   std::vector<std::unique_ptr<Volume>> volumes_;
   std::unique_ptr<kernel::Loop> loop_;
   std::unique_ptr<control::Server> server_;
   enum class State { kStarting, kServing, kStopping };
   std::atomic<State> state_now_{State::kStarting};
+  std::atomic<bool> stopping_{false};
+  std::unique_ptr<Timer> maintenance_;
 };
 
 }  // namespace fused

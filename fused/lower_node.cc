@@ -279,10 +279,11 @@ std::optional<Owner> LowerNode::owner() {
   absl::StatusOr<Pin> pin = Descriptor();
   // What can't be read belongs to nobody, and is asked for again.
   if (!pin.ok()) return std::nullopt;
-  if (is_regular() && tree_->has_xattrs()) found = ReadOwner((*pin)->get());
+  bool sure = true;
+  if (is_regular()) found = FindOwner((*pin)->get(), sure);
   absl::MutexLock lock(&mutex_);
   if (!owner_known_) {
-    owner_known_ = true;
+    owner_known_ = sure;
     if (found.has_value()) owner_ = std::make_shared<const Owner>(*found);
   }
   if (owner_ == nullptr) return std::nullopt;

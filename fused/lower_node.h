@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +23,10 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "fused/locks.h"
+#include "fused/media/index.h"
+#include "fused/media/key.h"
+#include "fused/media/record.h"
+#include "fused/media/tree.h"
 #include "fused/owner.h"
 #include "kernel/fd.h"
 #include "kernel/lower.h"
@@ -133,10 +138,28 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   // Of a directory: whether a `.nomedia` is in it.
   bool HasNomedia();
 
-  // Who made it. Read from the lower file once.
+  // Who made it. Asked of the lower file and the media index once.
   std::optional<Owner> owner();
   // Of a file that was just made.
   void SetOwner(std::optional<Owner> owner);
+
+  // What follows is in lower_media.cc, and does nothing where the tree has no
+  // media index.
+
+  // As SetOwner(), and told to the index; under the locks that the file was
+  // made under, so that nothing moves it meanwhile. What to wait for, with
+  // LowerTree::AwaitIndex(), before the maker is told. EACCES: another's record
+  // is in the way.
+  absl::StatusOr<uint64_t> RecordOwner(const std::optional<Owner>& owner);
+  // It has lost the last name that it stood under, in the lower tree; under the
+  // locks of that.
+  void ForgetRecord();
+  // It has this name now.
+  void RecordName(std::string_view name);
+  // Whether the file as `stat` has it carries a location, as it was told in an
+  // earlier life of the daemon or of this node.
+  media::Location KnownLocation(const struct stat& stat);
+  void RecordLocation(bool has, const struct stat& stat);
 
   // What was last found to be hidden of it; null where nobody has looked. See
   // redaction.h.
@@ -147,6 +170,14 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   void SetRedaction(std::shared_ptr<const Redaction> redaction) {
     absl::MutexLock lock(&mutex_);
     redaction_.swap(redaction);
+  }
+
+  // The view (Peer::id()) that took its last name away; 0: none did.
+  uint64_t removed_by() const {
+    return removed_by_.load(std::memory_order_acquire);
+  }
+  void SetRemovedBy(uint64_t view) {
+    removed_by_.store(view, std::memory_order_release);
   }
 
   // Handles that may write, of all views.
@@ -184,6 +215,9 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
             const Facts& facts);
   Facts FactsAt(const policy::Snapshot& snapshot,
                 const policy::Location& location, std::string_view name);
+  // Who the lower file, or else the index, says; `sure` false where it is to be
+  // asked again.
+  std::optional<Owner> FindOwner(int fd, bool& sure);
 
   // A lookup found it there, with `moves` begun before. What a move has
   // overtaken changes nothing: kOvertaken, and kUnplaced where no place is
@@ -201,6 +235,7 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   const ino_t inode_;
   const mode_t type_;
   std::atomic<int> writers_{0};
+  std::atomic<uint64_t> removed_by_{0};
   // Used since the last sweep for descriptors.
   std::atomic<bool> used_{true};
   // What HasNomedia() found, below the tree's count of changes; 0: unknown.
@@ -231,6 +266,11 @@ class LowerTree {
     uint32_t user = 0;
     // Descriptors that nodes may hold.
     size_t descriptor_budget = 8192;
+    // Outlives the tree. Null: owners are on the lower files alone.
+    media::Index* index = nullptr;
+    // For the index.
+    std::string volume;
+    std::function<media::Described(std::string_view name)> describe;
   };
 
   // `root` is an O_PATH descriptor of a directory, cloned so that nothing
@@ -268,6 +308,7 @@ class LowerTree {
 
   // The path relative to the root, as far as it is known; for people.
   std::string PathOf(const LowerNode& node) const;
+  std::string PathAt(const Place& place) const;
 
   // Counts renames of directories: a location of an older generation is found
   // again.
@@ -300,6 +341,16 @@ class LowerTree {
   absl::Mutex& shape_mutex() ABSL_LOCK_RETURNED(shape_mutex_) {
     return shape_mutex_;
   }
+
+  // Null where there is none.
+  media::Tree* media() const { return media_.get(); }
+  media::Index* index() const { return options_.index; }
+  // For moves, where the index goes by path: what stands there; null: nothing.
+  media::Tree::End EndOf(const Place& place,
+                         const std::shared_ptr<LowerNode>& node) const;
+  // Waits until what RecordOwner() gave survives the daemon, where nothing else
+  // tells owners. ENOSPC, EACCES: it does not. With no lock held.
+  absl::Status AwaitIndex(uint64_t ticket);
 
   size_t nodes() const;
   size_t descriptors() const { return held_.load(std::memory_order_relaxed); }
@@ -344,6 +395,7 @@ class LowerTree {
   bool has_handles_ = false;
   bool has_xattrs_ = false;
   bool folds_case_ = false;
+  std::unique_ptr<media::Tree> media_;
   std::atomic<uint64_t> generation_{1};
   std::atomic<uint64_t> nomedia_changes_{1};
   std::atomic<uint64_t> moves_begun_{0};
@@ -357,6 +409,10 @@ class LowerTree {
   Shard shards_[kShards];
   std::shared_ptr<LowerNode> root_;
 };
+
+// What names the file for as long as it lives, or is not moved where the lower
+// tree has no stable inode numbers (see media/key.h).
+absl::StatusOr<media::FileKey> KeyOf(LowerNode& node);
 
 }  // namespace fused
 

@@ -72,6 +72,13 @@ absl::StatusOr<std::unique_ptr<LowerTree>> LowerTree::Create(
   tree->has_xattrs_ =
       getxattr(path.text, kOwnerXattr, nullptr, 0) >= 0 || errno == ENODATA;
   tree->folds_case_ = FoldsCase(tree->root_descriptor());
+  if (options.index != nullptr) {
+    tree->media_ = options.index->Attach(
+        {.name = {.volume = options.volume, .user = options.user},
+         .root = tree->root_descriptor(),
+         .xattrs = tree->has_xattrs_,
+         .describe = options.describe});
+  }
   return tree;
 }
 
@@ -94,6 +101,7 @@ void LowerTree::FindHandles() {
 }
 
 LowerTree::~LowerTree() {
+  if (media_ != nullptr) options_.index->Detach(media_.get());
   std::deque<std::shared_ptr<LowerNode>> warm;
   {
     absl::MutexLock lock(&warm_mutex_);
@@ -254,8 +262,12 @@ void LowerTree::Sweep() {
 }
 
 std::string LowerTree::PathOf(const LowerNode& node) const {
+  return PathAt(node.place());
+}
+
+std::string LowerTree::PathAt(const Place& of) const {
   std::vector<std::string> names;
-  Place place = node.place();
+  Place place = of;
   CircleGuard guard;
   while (place.parent != nullptr && !guard.Closes(place.parent.get())) {
     names.push_back(std::move(place.name));

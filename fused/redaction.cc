@@ -49,6 +49,22 @@ class FileSource : public ByteSource {
   const uint64_t size_;
 };
 
+bool SameState(const struct stat& a, const struct stat& b) {
+  return a.st_size == b.st_size && a.st_ctim.tv_sec == b.st_ctim.tv_sec &&
+         a.st_ctim.tv_nsec == b.st_ctim.tv_nsec;
+}
+
+std::shared_ptr<const Redaction> Keep(LowerNode& lower, Finding finding,
+                                      const struct stat& stat) {
+  auto found = std::make_shared<Redaction>();
+  found->finding = std::move(finding);
+  found->ctime = stat.st_ctim;
+  found->size = stat.st_size;
+  lower.SetRedaction(found);
+  lower.tree().KeepWarm(lower.shared_from_this());
+  return found;
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const Redaction>> FindRedaction(
@@ -61,6 +77,10 @@ absl::StatusOr<std::shared_ptr<const Redaction>> FindRedaction(
   if (kept != nullptr && kept->Matches(*before) && lower.writers() == 0) {
     return kept;
   }
+  if (kept == nullptr && lower.writers() == 0 &&
+      lower.KnownLocation(*before) == media::Location::kNone) {
+    return Keep(lower, Finding(), *before);
+  }
   absl::StatusOr<kernel::Fd> fd =
       kernel::Reopen((*pin)->get(), O_RDONLY | O_CLOEXEC);
   if (!fd.ok()) return fd.status();
@@ -70,14 +90,12 @@ absl::StatusOr<std::shared_ptr<const Redaction>> FindRedaction(
     if (!finding.ok()) return finding.status();
     absl::StatusOr<struct stat> after = kernel::Stat(fd->get());
     if (!after.ok()) return after.status();
-    auto found = std::make_shared<Redaction>();
-    found->finding = *std::move(finding);
-    found->ctime = before->st_ctim;
-    found->size = before->st_size;
-    if (found->Matches(*after)) {
-      lower.SetRedaction(found);
-      lower.tree().KeepWarm(lower.shared_from_this());
-      return found;
+    if (SameState(*before, *after)) {
+      const bool refused = finding->kind == Finding::Kind::kRefused;
+      if (!refused) {
+        lower.RecordLocation(finding->kind != Finding::Kind::kNone, *before);
+      }
+      return Keep(lower, *std::move(finding), *before);
     }
     before = after;
   }

@@ -376,6 +376,9 @@ absl::Status SetNumbers(const FlagValues& flags, const Config& file,
   settings.max_backing_ids =
       flags.max_backing_ids.value_or(file.max_backing_ids());
   if (settings.max_backing_ids == 0) settings.max_backing_ids = 1 << 20;
+  if (file.maintain_seconds() != 0) {
+    settings.maintain_seconds = file.maintain_seconds();
+  }
   return absl::OkStatus();
 }
 

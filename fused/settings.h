@@ -55,6 +55,8 @@ struct Settings {
   uint32_t descriptor_budget = 0;
   uint32_t warm_backing_ids = 1024;
   uint32_t max_backing_ids = 1 << 20;
+  // Between two searches for expired files.
+  uint32_t maintain_seconds = 6 * 60 * 60;
   // Return when it serves.
   bool daemonize = false;
   // Validate everything, mount nothing.

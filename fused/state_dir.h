@@ -17,6 +17,7 @@ namespace fused {
 //   lock          held by the daemon that uses it
 //   policy.binpb  the last policy that was in force, fused.policy.v1.Policy
 //   apps.binpb    the last app directory, fused.policy.v1.AppDirectory
+//   media.db      the media index, which fused/media has in its hands
 // Thread-compatible.
 class StateDir {
  public:
@@ -44,6 +45,7 @@ class StateDir {
 
 inline constexpr char kPolicyFile[] = "policy.binpb";
 inline constexpr char kAppsFile[] = "apps.binpb";
+inline constexpr char kMediaFile[] = "media.db";
 
 }  // namespace fused
 

@@ -26,10 +26,11 @@
 #include "fused/grants.h"
 #include "fused/handle.h"
 #include "fused/lower_node.h"
+#include "fused/media/tree.h"
 #include "fused/node.h"
 #include "fused/rules.h"
 #include "fused/told_names.h"
-#include "fused/user_trees.h"
+#include "fused/view_parts.h"
 #include "kernel/invalidation.h"
 #include "kernel/operations.h"
 #include "kernel/session.h"
@@ -37,34 +38,6 @@
 #include "proto/control.pb.h"
 
 namespace fused {
-
-// What the views of a volume share. Outlives them.
-struct VolumeContext {
-  // The view's; of a shared view, user 0's.
-  LowerTree* tree = nullptr;
-  // Null: there is but one.
-  UserTrees* trees = nullptr;
-  const Rules* rules = nullptr;
-  kernel::InvalidationWorker* invalidations = nullptr;
-  // An open that passthrough was wanted for is served by the daemon; why.
-  std::function<void(std::string_view reason)> fallback;
-  // Opens may be given to the kernel.
-  bool passthrough = true;
-  // The lower tree's own ownership and modes; the kernel checks them, and the
-  // policy allows all.
-  bool posix = false;
-};
-
-// Whom a view belongs to.
-struct ViewIdentity {
-  // Empty: the shared view, where the caller's uid tells.
-  std::string package;
-  uint32_t user = 0;
-  // The app's absolute uid; files show as its own.
-  uid_t uid = 0;
-
-  bool shared() const { return package.empty(); }
-};
 
 // Handles every request of its superblock. Thread-safe.
 class View : public kernel::Operations {
@@ -227,46 +200,10 @@ class View : public kernel::Operations {
             kernel::HandleId handle, kernel::PollReply reply) override;
 
  private:
-  // The rules, and on whose behalf they are asked, for one request.
-  struct Actor {
-    std::shared_ptr<const policy::Snapshot> snapshot;
-    // Null: there are none.
-    std::shared_ptr<const Grants> grants;
-    policy::Subject subject;
-    uid_t uid = 0;
-  };
-
-  // A name that a request is about: its parent and what stands there, if the
-  // actor may know.
-  struct Target {
-    std::shared_ptr<Node> parent;
-    Facts parent_facts;
-    std::string name;
-    // Where the lower tree has another name for the same, which patterns know.
-    std::optional<std::string> alias_of;
-    policy::Location location;
-    // Null: nothing is there.
-    std::shared_ptr<LowerNode> lower;
-    struct stat stat = {};
-    Facts facts;
-
-    const std::string& place_name() const {
-      return alias_of ? *alias_of : name;
-    }  // where `lower` is not null
-  };
-
-  // What a new handle is made of.
-  struct NewHandle {
-    std::shared_ptr<Handle> handle;
-    std::optional<kernel::OpenFlags> flags;
-  };
-
-  // How a new regular file is made in the lower tree.
-  struct NewFile {
-    mode_t mode = 0;
-    // open(2)'s of the app.
-    int flags = 0;
-  };
+  using Actor = ViewActor;
+  using Target = ViewTarget;
+  using NewHandle = ViewNewHandle;
+  using NewFile = ViewNewFile;
 
   bool posix() const { return context_.posix; }
 
@@ -380,8 +317,20 @@ class View : public kernel::Operations {
                   const char* name, bool directory, kernel::StatusReply reply);
   // view_rename.cc
   static bool IsDirectoryAt(const Target& target);
+  // What a rename does in the lower tree. With `staged` the media index has
+  // rows for it; `false` in it afterwards: they were not the right ones, and
+  // nothing was moved.
+  struct Staging {
+    std::vector<media::Tree::Moved> plan;
+    bool right = true;
+  };
   absl::Status RenameLocked(const Actor& actor, Target& from, Target& to,
-                            uint32_t flags, bool whole);
+                            uint32_t flags, bool whole, Staging& staging);
+  absl::Status RenameStaged(const Actor& actor, Target& from, Target& to,
+                            uint32_t flags);
+  media::Tree::End EndOf(const Target& target) const;
+  // The media index, after the move.
+  void RecordMove(const Target& from, const Target& to, uint32_t flags) const;
   absl::Status CheckRename(const Actor& actor, const Target& from,
                            const Target& to, uint32_t flags) const;
   absl::Status CheckMove(const Actor& actor, const Target& from,
@@ -419,6 +368,11 @@ class View : public kernel::Operations {
                                           const Actor& actor, Target& target,
                                           const NewFile& file,
                                           policy::Decision& decision);
+  // The target was just made by the actor, under locks that are still held.
+  absl::Status RecordMade(const Actor& actor, Target& target);
+  // Until its owner lasts; what can't be recorded is not made. With no lock.
+  absl::Status SettleMade(const Actor& actor, Target& target);
+  static void TakeBackMade(const Target& target);
   void ReplyCreated(const Actor& actor, Target& target, kernel::Fd fd,
                     const kernel::OpenRequest& request,
                     const policy::Decision& decision,
@@ -458,6 +412,9 @@ class View : public kernel::Operations {
   // Tells other views that a name changed. After the reply.
   void PostName(const LowerNode& parent, kernel::NodeId own,
                 std::string_view name, bool directory_went = false) const;
+  // Whether another view took the file's last name away, which this view's
+  // kernel may not know of yet: a name that led here is no longer its.
+  bool IsLeftBehind(Node& node) const;
   // A name that moved there keeps no time that it may be cached for. Before the
   // reply, where the kernel has epochs.
   void ForgetTimeouts(kernel::NodeId parent, std::string_view name) const;

@@ -252,6 +252,7 @@ void View::SetAttributes(const kernel::Caller& caller, kernel::NodeId node_id,
   if (node == nullptr) return reply.Error(Stale());
   std::shared_ptr<Handle> handle;
   if (handle_id.has_value()) handle = files_.Find(*handle_id);
+  if (handle == nullptr && IsLeftBehind(*node)) return reply.Error(Stale());
   const absl::Status status =
       ApplyAttributes(actor, caller, node, handle.get(), values);
   if (!status.ok()) {

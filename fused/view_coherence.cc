@@ -34,6 +34,14 @@ void View::InvalidateEverywhere(const LowerNode& lower, bool data) const {
   InvalidateElsewhere(lower, 0, data);
 }
 
+bool View::IsLeftBehind(Node& node) const {
+  const uint64_t view = node.lower->removed_by();
+  if (view == 0 || view == peer_->id()) return false;
+  // Who has it open may open it again, by its descriptor.
+  absl::MutexLock lock(&node.open_mutex);
+  return node.handles == 0;
+}
+
 void View::PostName(const LowerNode& parent, kernel::NodeId own,
                     std::string_view name, bool directory_went) const {
   const Sighting self{peer_, own};
@@ -70,12 +78,13 @@ void View::ExpireAllNames() const {
 }
 
 void View::AfterRemoved(const std::shared_ptr<LowerNode>& lower) const {
-  const std::shared_ptr<const Grants> grants =
-      context_.rules->in_force().grants;
-  if (grants != nullptr && grants->Has(lower->file_id())) {
+  if (lower->is_regular()) {
     absl::StatusOr<struct stat> stat = lower->Stat();
     if (!stat.ok() || stat->st_nlink == 0) {
-      grants->SetGone(lower->file_id());
+      lower->SetRemovedBy(peer_->id());
+      const std::shared_ptr<const Grants> grants =
+          context_.rules->in_force().grants;
+      if (grants != nullptr) grants->SetGone(lower->file_id());
     }
   }
   for (const Sighting& sighting : lower->sightings()) {

@@ -66,11 +66,11 @@ absl::StatusOr<kernel::Fd> View::MakeFile(const kernel::Caller& caller,
       kernel::OpenChild(parent, name, flags, kMediaFileMode);
   if (!fd.ok()) return fd;
   const std::optional<Owner> owner = OwnerFor(actor);
-  if (owner.has_value() && context_.tree->has_xattrs()) {
+  if (owner.has_value()) {
     // Acknowledged ownership must last: a file whose owner can't be recorded is
-    // not made.
+    // not made. Where there are no such attributes the index alone records it.
     const absl::Status status = WriteOwner(fd->get(), *owner);
-    if (!status.ok()) {
+    if (!status.ok() && !kernel::IsErrno(status, EOPNOTSUPP)) {
       unlinkat(parent, name, 0);
       return status;
     }
@@ -97,9 +97,53 @@ absl::StatusOr<kernel::Fd> View::JudgeAndMake(const kernel::Caller& caller,
   if (!fd.ok() && !kernel::IsErrno(fd.status(), EEXIST)) return fd;
   if (fd.ok()) NameChanged(*target.parent->lower, target.name);
   // Before anything else can take the name.
-  const absl::Status status = Refresh(actor, target);
+  absl::Status status = Refresh(actor, target);
+  if (status.ok() && fd.ok() && target.lower != nullptr && !posix()) {
+    absl::StatusOr<struct stat> stat = kernel::Stat(fd->get());
+    // Else another has taken the name, behind the daemon's back.
+    if (stat.ok() && stat->st_ino == target.stat.st_ino) {
+      status = RecordMade(actor, target);
+    }
+  }
   if (!status.ok()) return status;
   return fd;
+}
+
+absl::Status View::RecordMade(const Actor& actor, Target& target) {
+  absl::StatusOr<uint64_t> recorded =
+      target.lower->RecordOwner(OwnerFor(actor));
+  if (recorded.ok()) {
+    target.recorded = *recorded;
+    target.facts = target.lower->Classify(*actor.snapshot);
+    return absl::OkStatus();
+  }
+  TakeBackMade(target);
+  return recorded.status();
+}
+
+// Under the names_mutex of the parent.
+void View::TakeBackMade(const Target& target) {
+  absl::StatusOr<Pin> parent = target.parent->lower->Descriptor();
+  if (!parent.ok()) return;
+  absl::StatusOr<struct stat> there =
+      kernel::StatChild((*parent)->get(), target.name.c_str());
+  if (!there.ok() || there->st_ino != target.lower->inode()) return;
+  unlinkat((*parent)->get(), target.name.c_str(), 0);
+  target.lower->ForgetRecord();
+}
+
+absl::Status View::SettleMade(const Actor& actor, Target& target) {
+  const absl::Status status = target.lower->tree().AwaitIndex(target.recorded);
+  if (status.ok()) return status;
+  {
+    absl::MutexLock names(&target.parent->lower->names_mutex());
+    TakeBackMade(target);
+  }
+  // It was there to be seen.
+  AfterRemoved(target.lower);
+  InvalidateElsewhere(*target.parent->lower, 0, false);
+  PostName(*target.parent->lower, 0, target.name);
+  return status;
 }
 
 void View::ReplyCreated(const Actor& actor, Target& target, kernel::Fd fd,
@@ -190,10 +234,8 @@ void View::Create(const kernel::Caller& caller, kernel::NodeId parent,
     return reply.Error(Stale());
   }
 
-  if (!posix()) {
-    target->lower->SetOwner(OwnerFor(actor));
-    target->facts = target->lower->Classify(*actor.snapshot);
-  }
+  const absl::Status settled = SettleMade(actor, *target);
+  if (!settled.ok()) return reply.Error(settled);
   InvalidateElsewhere(*target->parent->lower, parent, false);
   const std::shared_ptr<Node> parent_node = target->parent;
   ReplyCreated(actor, *target, *std::move(fd), request, decision,

@@ -66,6 +66,10 @@ void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
     }
     NameChanged(*target->parent->lower, target->name);
     status = Refresh(actor, *target);
+    if (status.ok() && target->lower != nullptr && S_ISREG(type) && !posix() &&
+        target->lower->is_regular()) {
+      status = RecordMade(actor, *target);
+    }
   }
   // Behind the daemon's back it may be something else all the same, and the
   // kernel takes an entry of another type for an error of ours.
@@ -73,11 +77,8 @@ void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
       (target->lower == nullptr || target->lower->type() != type)) {
     status = Stale();
   }
+  if (status.ok()) status = SettleMade(actor, *target);
   if (!status.ok()) return reply.Error(status);
-  if (S_ISREG(type) && !posix()) {
-    target->lower->SetOwner(OwnerFor(actor));
-    target->facts = target->lower->Classify(*actor.snapshot);
-  }
   InvalidateElsewhere(*target->parent->lower, parent, false);
   ReplyEntry(actor, *target, std::move(reply));
   PostName(*target->parent->lower, parent, name);
@@ -191,6 +192,8 @@ void View::RemoveName(const kernel::Caller& caller, kernel::NodeId parent,
       } else if (unlinkat((*pin)->get(), name, directory ? AT_REMOVEDIR : 0) !=
                  0) {
         status = kernel::ErrnoStatus(errno);
+      } else {
+        target->lower->ForgetRecord();
       }
     }
     if (status.ok()) NameChanged(*target->parent->lower, target->name);

@@ -8,11 +8,13 @@
 #include <cstdio>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "fused/errors.h"
 #include "fused/view.h"
 #include "kernel/lower.h"
+#include "kernel/status.h"
 
 namespace fused {
 namespace {
@@ -145,8 +147,24 @@ absl::Status View::CheckRename(const Actor& actor, const Target& from,
       to.lower->is_directory() ? Operation::kRmdir : Operation::kUnlink);
 }
 
+media::Tree::End View::EndOf(const Target& target) const {
+  return target.parent->lower->tree().EndOf({target.parent->lower, target.name},
+                                            target.lower);
+}
+
+void View::RecordMove(const Target& from, const Target& to,
+                      uint32_t flags) const {
+  const bool exchange = (flags & RENAME_EXCHANGE) != 0;
+  from.lower->RecordName(to.name);
+  if (exchange) {
+    to.lower->RecordName(from.name);
+  } else if (to.lower != nullptr && !to.lower->tree().media()->by_path()) {
+    to.lower->ForgetRecord();
+  }
+}
+
 absl::Status View::RenameLocked(const Actor& actor, Target& from, Target& to,
-                                uint32_t flags, bool whole) {
+                                uint32_t flags, bool whole, Staging& staging) {
   // What is judged is what is moved, and where to.
   Locate(actor, from);
   Locate(actor, to);
@@ -163,6 +181,17 @@ absl::Status View::RenameLocked(const Actor& actor, Target& from, Target& to,
   if (!status.ok()) return status;
   if (!AsTold(from) || !AsTold(to)) return Stale();
 
+  media::Tree* const media = from.parent->lower->tree().media();
+  const bool exchange = (flags & RENAME_EXCHANGE) != 0;
+  const bool by_path = media != nullptr && media->by_path();
+  media::Tree::End end;
+  std::vector<media::Tree::Moved> plan;
+  if (by_path) {
+    end = EndOf(to);
+    plan = media->PlanMove(EndOf(from), end, exchange);
+    staging.right = !media->rows_alone() || SamePlan(plan, staging.plan);
+  }
+  if (!staging.right) return absl::OkStatus();
   absl::StatusOr<Pin> old_parent = from.parent->lower->Descriptor();
   if (!old_parent.ok()) return old_parent.status();
   absl::StatusOr<Pin> new_parent = to.parent->lower->Descriptor();
@@ -177,14 +206,56 @@ absl::Status View::RenameLocked(const Actor& actor, Target& from, Target& to,
   if (from.lower == to.lower) return absl::OkStatus();
   from.lower->SetPlace(to.parent->lower, to.place_name());
   bool directory = from.lower->is_directory();
-  if ((flags & RENAME_EXCHANGE) != 0) {
+  if (exchange) {
     to.lower->SetPlace(from.parent->lower, from.place_name());
     directory = directory || to.lower->is_directory();
   }
   if (directory) tree.BumpGeneration();
+  if (by_path) media->FinishMove(plan, end, exchange);
+  if (media != nullptr) RecordMove(from, to, flags);
   NameChanged(*from.parent->lower, from.name);
   NameChanged(*to.parent->lower, to.name);
   return absl::OkStatus();
+}
+
+absl::Status View::RenameStaged(const Actor& actor, Target& from, Target& to,
+                                uint32_t flags) {
+  // A directory takes what is below it along: nothing may be made there
+  // between the check and the move.
+  const bool whole = !posix() && (IsDirectoryAt(from) || IsDirectoryAt(to));
+  media::Tree* const media = from.parent->lower->tree().media();
+  const bool stages = media != nullptr && media->rows_alone();
+  constexpr int kAttempts = 16;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    Staging staging;
+    // No moment without an owner: rows for where the files will be come before
+    // the move, and those for where they were go after it. Not under the locks:
+    // it waits for the disk.
+    if (stages && media->by_path()) {
+      staging.plan = media->PlanMove(EndOf(from), EndOf(to),
+                                     (flags & RENAME_EXCHANGE) != 0);
+      // Nobody writes rows for a move that he may not make.
+      absl::Status staged;
+      if (!staging.plan.empty()) staged = CheckRename(actor, from, to, flags);
+      if (!staged.ok()) return staged;
+      staged = media->StageMove(staging.plan);
+      if (!staged.ok()) {
+        media->CancelMove(staging.plan);
+        return staged;
+      }
+    }
+    absl::Status status;
+    {
+      const RenameLock lock(from.parent->lower->tree(), *from.parent->lower,
+                            *to.parent->lower, whole);
+      status = RenameLocked(actor, from, to, flags, whole, staging);
+    }
+    if (status.ok() && staging.right) return status;
+    if (stages) media->CancelMove(staging.plan);
+    if (!status.ok()) return status;
+  }
+  // Names below it are made and moved without end.
+  return kernel::ErrnoStatus(EBUSY);
 }
 
 void View::Rename(const kernel::Caller& caller, kernel::NodeId parent,
@@ -201,15 +272,7 @@ void View::Rename(const kernel::Caller& caller, kernel::NodeId parent,
   absl::StatusOr<Target> to = Resolve(actor, new_parent, new_name);
   if (!to.ok()) return reply.Error(to.status());
 
-  // A directory takes what is below it along: nothing may be made there
-  // between the check and the move.
-  const bool whole = !posix() && (IsDirectoryAt(*from) || IsDirectoryAt(*to));
-  absl::Status status;
-  {
-    const RenameLock lock(from->parent->lower->tree(), *from->parent->lower,
-                          *to->parent->lower, whole);
-    status = RenameLocked(actor, *from, *to, flags, whole);
-  }
+  const absl::Status status = RenameStaged(actor, *from, *to, flags);
   if (!status.ok()) {
     CountDenied(status);
     return reply.Error(status);

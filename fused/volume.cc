@@ -11,6 +11,7 @@
 #include "absl/log/log.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "fused/describe.h"
 #include "kernel/mount.h"
 #include "kernel/status.h"
 
@@ -54,6 +55,13 @@ absl::StatusOr<std::unique_ptr<Volume>> Volume::Create(
   if (!status.ok()) return absl::InvalidArgumentError(kernel::Describe(status));
   LowerTree::Options options;
   options.descriptor_budget = shared.descriptor_budget;
+  if (!settings.posix()) {
+    options.index = shared.index;
+    options.volume = settings.config.name();
+    options.describe = [rules = shared.rules](std::string_view name) {
+      return DescribeName(rules->snapshot()->policy().source(), name);
+    };
+  }
   absl::StatusOr<std::unique_ptr<UserTrees>> trees =
       UserTrees::Create(lower, options);
   if (!trees.ok()) return trees.status();
@@ -79,7 +87,7 @@ void Volume::FindWarnings() {
   if (!trees_->main().has_xattrs()) {
     warnings_.push_back(
         "the lower file system has no trusted extended attributes: who made a "
-        "file is forgotten when the daemon ends");
+        "file is told by the database in the state directory alone");
   }
   absl::StatusOr<struct stat> stat = trees_->main().root()->Stat();
   if (stat.ok() && (stat->st_mode & S_IXOTH) != 0) {

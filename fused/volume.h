@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -19,6 +20,7 @@
 #include "absl/synchronization/notification.h"
 #include "fused/counters.h"
 #include "fused/lower_node.h"
+#include "fused/media/index.h"
 #include "fused/rules.h"
 #include "fused/settings.h"
 #include "fused/user_trees.h"
@@ -43,6 +45,8 @@ class Volume {
     size_t warm_backing_ids = 1024;
     size_t max_backing_ids = 1 << 20;
     std::string views_dir;
+    // Of media volumes.
+    media::Index* index = nullptr;
   };
 
   // Clones the lower tree. Mounts nothing yet. Errors are one line for the
@@ -83,6 +87,12 @@ class Volume {
   void Unmount();
   // Takes back what waits for locks; when the loop has stopped.
   void CancelWaits();
+
+  // Compares the media index with the lower tree.
+  absl::StatusOr<control::v1::ScanResponse> Scan();
+  // Deletes what has expired at `now`, in seconds since 1970.
+  void Maintain(int64_t now, const std::atomic<bool>& stop,
+                control::v1::MaintainResponse& response);
 
   void FillStatus(control::v1::VolumeStatus& status) const;
   void ListHandles(std::optional<uid_t> uid,

@@ -1,8 +1,12 @@
 // What a volume tells of itself.
+#include <cerrno>
 #include <string>
 
+#include "fused/expiry.h"
+#include "fused/media_requests.h"
 #include "fused/volume.h"
 #include "google/protobuf/map.h"
+#include "kernel/status.h"
 
 namespace fused {
 namespace {
@@ -75,6 +79,9 @@ void Volume::FillStatus(control::v1::VolumeStatus& status) const {
   status.set_handles(handles);
   status.set_nodes(nodes);
   status.set_unanswered(unanswered);
+  for (const LowerTree* tree : trees_->All()) {
+    if (tree->media() != nullptr) FillMedia(*tree, *status.mutable_media());
+  }
   const kernel::InvalidationWorker::Stats posted =
       shared_.invalidations->stats();
   control::v1::Invalidations& out = *status.mutable_invalidations();
@@ -84,6 +91,28 @@ void Volume::FillStatus(control::v1::VolumeStatus& status) const {
   out.set_coalesced(posted.coalesced);
   out.set_overflows(posted.overflows);
   out.set_queued(posted.queued);
+}
+
+absl::StatusOr<control::v1::ScanResponse> Volume::Scan() {
+  if (settings_.posix()) {
+    return kernel::ErrnoStatus(EOPNOTSUPP, "a posix volume has no media index");
+  }
+  control::v1::ScanResponse response;
+  for (const LowerTree* tree : trees_->All()) {
+    response.set_scan(response.scan() +
+                      tree->index()->RequestScan(tree->media(), true));
+  }
+  return response;
+}
+
+void Volume::Maintain(int64_t now, const std::atomic<bool>& stop,
+                      control::v1::MaintainResponse& response) {
+  if (settings_.posix()) return;
+  for (LowerTree* tree : trees_->All()) {
+    const ExpiryResult result =
+        ExpireFiles(*tree, *shared_.invalidations, now, stop);
+    AddExpired(name(), *tree, result, response);
+  }
 }
 
 void Volume::ListHandles(std::optional<uid_t> uid,

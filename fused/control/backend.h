@@ -38,6 +38,14 @@ class Backend {
   // DEADLINE_EXCEEDED where invalidations are still queued after `timeout`.
   virtual absl::Status Sync(absl::Duration timeout) = 0;
   virtual v1::HandlesResponse Handles(const v1::HandlesRequest& request) = 0;
+  // Returns when it has been asked for.
+  virtual absl::StatusOr<v1::ScanResponse> Scan(
+      const v1::ScanRequest& request) = 0;
+  // Returns when it is done.
+  virtual absl::StatusOr<v1::MaintainResponse> Maintain(
+      const v1::MaintainRequest& request) = 0;
+  virtual absl::StatusOr<v1::FileResponse> File(
+      const v1::FileRequest& request) = 0;
 };
 
 }  // namespace fused::control

@@ -87,6 +87,27 @@ Answer Dispatch(Backend& backend, const v1::Request& request, bool admin,
     case v1::Request::kHandles:
       *message.mutable_handles() = backend.Handles(request.handles());
       break;
+    case v1::Request::kScan:
+      if (auto result = backend.Scan(request.scan()); result.ok()) {
+        *message.mutable_scan() = *std::move(result);
+      } else {
+        message = FailureOf(result.status());
+      }
+      break;
+    case v1::Request::kMaintain:
+      if (auto result = backend.Maintain(request.maintain()); result.ok()) {
+        *message.mutable_maintain() = *std::move(result);
+      } else {
+        message = FailureOf(result.status());
+      }
+      break;
+    case v1::Request::kFile:
+      if (auto result = backend.File(request.file()); result.ok()) {
+        *message.mutable_file() = *std::move(result);
+      } else {
+        message = FailureOf(result.status());
+      }
+      break;
     case v1::Request::KIND_NOT_SET:
       message = ErrorResponse(EOPNOTSUPP, "a request that is not known here");
       break;

@@ -46,6 +46,18 @@ class FakeBackend : public Backend {
   };
   std::function<v1::HandlesResponse(const v1::HandlesRequest&)> on_handles =
       [](const v1::HandlesRequest&) { return v1::HandlesResponse(); };
+  std::function<absl::StatusOr<v1::ScanResponse>(const v1::ScanRequest&)>
+      on_scan = [](const v1::ScanRequest&) {
+        v1::ScanResponse response;
+        response.set_scan(1);
+        return response;
+      };
+  std::function<absl::StatusOr<v1::MaintainResponse>(
+      const v1::MaintainRequest&)>
+      on_maintain =
+          [](const v1::MaintainRequest&) { return v1::MaintainResponse(); };
+  std::function<absl::StatusOr<v1::FileResponse>(const v1::FileRequest&)>
+      on_file = [](const v1::FileRequest&) { return v1::FileResponse(); };
 
   v1::Status GetStatus() override { return on_status(); }
   v1::PushResponse Push(const v1::PushRequest& request) override {
@@ -67,6 +79,18 @@ class FakeBackend : public Backend {
   }
   v1::HandlesResponse Handles(const v1::HandlesRequest& request) override {
     return on_handles(request);
+  }
+  absl::StatusOr<v1::ScanResponse> Scan(
+      const v1::ScanRequest& request) override {
+    return on_scan(request);
+  }
+  absl::StatusOr<v1::MaintainResponse> Maintain(
+      const v1::MaintainRequest& request) override {
+    return on_maintain(request);
+  }
+  absl::StatusOr<v1::FileResponse> File(
+      const v1::FileRequest& request) override {
+    return on_file(request);
   }
 };
 

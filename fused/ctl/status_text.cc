@@ -64,6 +64,21 @@ std::string Views(const control::v1::VolumeStatus& volume) {
   return Table(rows);
 }
 
+std::string Media(const control::v1::MediaStatus& media) {
+  std::string text = Printable(media.state());
+  if (!media.reason().empty()) {
+    absl::StrAppend(&text, ": ", Printable(media.reason()));
+  }
+  absl::StrAppend(&text, ", ", media.owned(), " owned, ", media.scanned(),
+                  " scanned, ", media.pending_writes(), " to be written, ",
+                  media.sql_statements(), " SQL statements");
+  if (!media.set_aside().empty()) {
+    absl::StrAppend(&text, "; a corrupt database is ",
+                    Printable(media.set_aside()));
+  }
+  return text;
+}
+
 std::string VolumeText(const control::v1::VolumeStatus& volume) {
   std::string text = absl::StrCat("\nvolume ", Printable(volume.name()), "  ",
                                   Printable(volume.lower()), " at ",
@@ -91,6 +106,7 @@ std::string VolumeText(const control::v1::VolumeStatus& volume) {
                             " inodes, ", told.epochs(), " epochs, ",
                             told.coalesced(), " coalesced, ", told.overflows(),
                             " overflows, ", told.queued(), " queued"));
+  if (volume.has_media()) line("media", Media(volume.media()));
   if (volume.unanswered() != 0) {
     line("unanswered", absl::StrCat(volume.unanswered()));
   }

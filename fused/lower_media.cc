@@ -1,0 +1,140 @@
+// What nodes and the media index tell each other. See lower_node.h.
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <ctime>
+
+#include "fused/lower_node.h"
+#include "kernel/lower.h"
+#include "kernel/status.h"
+
+namespace fused {
+namespace {
+
+// A file may change again without a change of its times for as long as these
+// are coarse: two seconds on FAT.
+constexpr time_t kSettled = 3;
+
+}  // namespace
+
+absl::StatusOr<media::FileKey> KeyOf(LowerNode& node) {
+  const media::Tree* const media = node.tree().media();
+  absl::StatusOr<Pin> pin = node.Descriptor();
+  if (!pin.ok()) return pin.status();
+  const auto path = [&node] { return node.tree().PathOf(node); };
+  if (media == nullptr) {
+    return media::MakeKey(media::KeyKind::kHandle, (*pin)->get(), path);
+  }
+  if (media->by_path() && node.place().parent == nullptr) {
+    // It never stood anywhere, or nobody knows where.
+    return kernel::ErrnoStatus(ESTALE);
+  }
+  return media->KeyOf((*pin)->get(), path);
+}
+
+std::optional<Owner> LowerNode::FindOwner(int fd, bool& sure) {
+  std::optional<Owner> marked;
+  if (tree_->has_xattrs()) marked = ReadOwner(fd);
+  media::Tree* const media = tree_->media();
+  if (media == nullptr) return marked;
+  const absl::StatusOr<media::FileKey> key = KeyOf(*this);
+  if (!key.ok()) return marked;
+  if (marked.has_value()) {
+    // What the file itself says counts.
+    if (media->OwnerOf(*key) != marked) {
+      media->SetOwner(*key, place().name, *marked);
+    }
+    return marked;
+  }
+  std::optional<Owner> recorded = media->OwnerOf(*key);
+  if (!recorded.has_value()) {
+    sure = tree_->index()->loaded();
+  } else if (tree_->has_xattrs()) {
+    kernel::SetXattr(fd, kOwnerXattr, EncodeOwner(*recorded)).IgnoreError();
+  }
+  return recorded;
+}
+
+absl::StatusOr<uint64_t> LowerNode::RecordOwner(
+    const std::optional<Owner>& owner) {
+  media::Tree* const media = tree_->media();
+  uint64_t ticket = 0;
+  if (media != nullptr) {
+    const absl::StatusOr<media::FileKey> key = KeyOf(*this);
+    if (!key.ok()) {
+      // The lower file has it, then.
+      if (media->rows_alone()) return key.status();
+    } else if (!owner.has_value()) {
+      // An older file's, of that path.
+      ticket = media->Drop(*key);
+    } else {
+      absl::StatusOr<uint64_t> told =
+          media->ClaimOwner(*key, place().name, *owner);
+      if (!told.ok()) return told.status();
+      ticket = *told;
+    }
+  }
+  SetOwner(owner);
+  return ticket;
+}
+
+absl::Status LowerTree::AwaitIndex(uint64_t ticket) {
+  // Where the lower file has it, the index may follow.
+  if (media_ == nullptr || !media_->rows_alone()) return absl::OkStatus();
+  return media_->Wait(ticket);
+}
+
+media::Tree::End LowerTree::EndOf(
+    const Place& place, const std::shared_ptr<LowerNode>& node) const {
+  media::Tree::End end;
+  end.path = PathAt(place);
+  if (node == nullptr) return end;
+  end.directory = node->is_directory();
+  absl::StatusOr<Pin> pin = node->Descriptor();
+  if (media_ == nullptr || end.directory || !pin.ok()) return end;
+  absl::StatusOr<media::FileKey> key =
+      media_->KeyOf((*pin)->get(), [&end] { return end.path; });
+  if (key.ok()) end.file = *std::move(key);
+  return end;
+}
+
+void LowerNode::ForgetRecord() {
+  media::Tree* const media = tree_->media();
+  if (media == nullptr || !is_regular()) return;
+  if (!media->by_path()) {
+    // Another name keeps it.
+    const absl::StatusOr<struct stat> stat = Stat();
+    if (!stat.ok() || stat->st_nlink != 0) return;
+  }
+  const absl::StatusOr<media::FileKey> key = KeyOf(*this);
+  if (key.ok()) media->Drop(*key);
+}
+
+void LowerNode::RecordName(std::string_view name) {
+  media::Tree* const media = tree_->media();
+  // By path, the move has done so.
+  if (media == nullptr || !is_regular() || media->by_path()) return;
+  const absl::StatusOr<media::FileKey> key = KeyOf(*this);
+  if (key.ok()) media->SetName(*key, name);
+}
+
+media::Location LowerNode::KnownLocation(const struct stat& stat) {
+  const media::Tree* const media = tree_->media();
+  if (media == nullptr) return media::Location::kUnknown;
+  const absl::StatusOr<media::FileKey> key = KeyOf(*this);
+  if (!key.ok()) return media::Location::kUnknown;
+  return media->LocationOf(*key, stat);
+}
+
+void LowerNode::RecordLocation(bool has, const struct stat& stat) {
+  media::Tree* const media = tree_->media();
+  if (media == nullptr || writers() != 0) return;
+  if (time(nullptr) - stat.st_ctim.tv_sec < kSettled) return;
+  const absl::StatusOr<media::FileKey> key = KeyOf(*this);
+  if (!key.ok()) return;
+  media->SetLocation(*key, place().name,
+                     has ? media::Location::kHas : media::Location::kNone,
+                     stat);
+}
+
+}  // namespace fused
