@@ -301,6 +301,51 @@ TEST_P(RenameTest, FromAndToHiddenNames) {
   EXPECT_THAT(As(kGallery).Read(dcim_ + "/b.jpg"), Reads("a"));
 }
 
+// Another view knew what is deep below it by the old name, as a directory that
+// is no more by the new one, or not at all.
+TEST_P(RenameTest, ADirectoryThatAnotherViewKnows) {
+  const App& there = In(other_view(), kCamera);
+  const std::string deep = "/e/f/g/h/i";
+  ASSERT_THAT(As(kStranger).MakeDirectory(download_ + "/d0"), Succeeds());
+  for (const char* below : {"/e", "/e/f", "/e/f/g", "/e/f/g/h", "/e/f/g/h/i"}) {
+    ASSERT_THAT(As(kStranger).MakeDirectory(download_ + "/d0" + below),
+                Succeeds());
+  }
+  ASSERT_THAT(As(kStranger).Create(download_ + "/d0" + deep + "/a", "a"),
+              Succeeds());
+  ASSERT_TRUE(device().Sync());
+  for (int i = 0; i < 100; ++i) {
+    const std::string from = absl::StrCat(download_, "/d", i % 3);
+    const std::string to = absl::StrCat(download_, "/d", (i + 1) % 3);
+    ASSERT_THAT(there.Stat(from + deep + "/a"), HasSize(1)) << i;
+    ASSERT_THAT(Rename(from, to), Succeeds()) << i;
+    ASSERT_TRUE(device().Sync());
+    ASSERT_THAT(there.Stat(to + deep + "/a"), HasSize(1)) << i;
+    ASSERT_THAT(there.Stat(from + deep + "/a"), FailsWith(ENOENT)) << i;
+    ASSERT_THAT(there.RemoveDirectory(to + deep + "/a"), FailsWith(ENOTDIR));
+  }
+}
+
+TEST_P(RenameTest, AnExchangeThatAnotherViewKnows) {
+  const std::string a = download_ + "/a/n/o";
+  const std::string b = dcim_ + "/n";
+  for (const std::string& path :
+       {download_ + "/a", download_ + "/a/n", a, a + "/n", a + "/n/n", b,
+        b + "/n", b + "/n/n"}) {
+    ASSERT_THAT(As(kStranger).MakeDirectory(path), Succeeds()) << path;
+  }
+  ASSERT_THAT(As(kStranger).Create(a + "/n/n/f.jpg", "a"), Succeeds());
+  ASSERT_THAT(As(kStranger).Create(b + "/n/n/f.jpg", "bb"), Succeeds());
+  ASSERT_TRUE(device().Sync());
+  const App& there = In(other_view(), kCamera);
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_THAT(there.Stat(a + "/n/n/f.jpg"), HasSize(1 + i % 2)) << i;
+    ASSERT_THAT(there.Stat(b + "/n/n/f.jpg"), HasSize(2 - i % 2)) << i;
+    ASSERT_THAT(Rename(a, b, RENAME_EXCHANGE), Succeeds()) << i;
+    ASSERT_TRUE(device().Sync());
+  }
+}
+
 TEST_P(RenameTest, AndAndroidsDirectories) {
   GivenDirectory(kStranger, download_ + "/d");
   EXPECT_THAT(Rename(download_ + "/d", "Android/" + Own()), FailsWith(EPERM));
