@@ -61,7 +61,8 @@ void View::PostName(const LowerNode& parent, kernel::NodeId own,
 void View::ForgetTimeouts(kernel::NodeId parent, std::string_view name) const {
   const std::shared_ptr<kernel::Session> session = this->session();
   if (session == nullptr || session->IncrementEpoch().ok()) return;
-  // A kernel without epochs: not before the reply, for it holds the directory.
+  // A kernel without epochs: by the worker, for the request holds the
+  // directory.
   context_.invalidations->PostEntry(session, parent, name);
 }
 

@@ -238,9 +238,9 @@ void View::Create(const kernel::Caller& caller, kernel::NodeId parent,
   if (!settled.ok()) return reply.Error(settled);
   InvalidateElsewhere(*target->parent->lower, parent, false);
   const std::shared_ptr<Node> parent_node = target->parent;
+  PostName(*parent_node->lower, parent, name);
   ReplyCreated(actor, *target, *std::move(fd), request, decision,
                std::move(reply));
-  PostName(*parent_node->lower, parent, name);
 }
 
 void View::Tmpfile(const kernel::Caller& caller, kernel::NodeId parent,

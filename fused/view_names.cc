@@ -80,8 +80,10 @@ void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
   if (status.ok()) status = SettleMade(actor, *target);
   if (!status.ok()) return reply.Error(status);
   InvalidateElsewhere(*target->parent->lower, parent, false);
-  ReplyEntry(actor, *target, std::move(reply));
+  // Before the reply: who is answered, and then waits for all that was posted
+  // (`fusedctl sync`), waits for this.
   PostName(*target->parent->lower, parent, name);
+  ReplyEntry(actor, *target, std::move(reply));
 }
 
 void View::Mkdir(const kernel::Caller& caller, kernel::NodeId parent,
@@ -205,8 +207,8 @@ void View::RemoveName(const kernel::Caller& caller, kernel::NodeId parent,
   told_.Erase(ToldNames::KeyOf(parent, name));
   AfterRemoved(target->lower);
   InvalidateElsewhere(*target->parent->lower, parent, false);
-  reply.Ok();
   PostName(*target->parent->lower, parent, name, directory);
+  reply.Ok();
 }
 
 void View::Unlink(const kernel::Caller& caller, kernel::NodeId parent,

@@ -296,9 +296,9 @@ void View::Rename(const kernel::Caller& caller, kernel::NodeId parent,
     ForgetTimeouts(parent, name);
   }
   const bool directory = IsDirectoryAt(*from) || IsDirectoryAt(*to);
-  reply.Ok();
   PostName(*from->parent->lower, parent, name, directory);
   PostName(*to->parent->lower, new_parent, new_name, directory);
+  reply.Ok();
 }
 
 }  // namespace fused

@@ -1,9 +1,9 @@
 // Posts invalidations to kernels' caches, from threads of its own.
 //
 // INVAL_ENTRY and EXPIRE_ENTRY take the parent directory's lock in the kernel:
-// sent on a request thread, or before the answer of a request that holds that
-// lock, they deadlock. So they are posted after the reply, to one bounded and
-// coalescing queue; one that overflows becomes an epoch of that session.
+// sent on a request thread, they may deadlock. So they are posted to one
+// bounded and coalescing queue, before the reply, so that who has been answered
+// can wait for them; one that overflows becomes an epoch of that session.
 #ifndef FUSED_KERNEL_INVALIDATION_H_
 #define FUSED_KERNEL_INVALIDATION_H_
 
