@@ -251,7 +251,8 @@ TEST_F(ScopedStorageTest, PendingAndTrashedAreTheirMakers) {
 }
 
 TEST_F(ScopedStorageTest, MediaPermissionsDoNotReadWhatIsHidden) {
-  for (const char* path : {"DCIM/.x.jpg", "DCIM/.thumbnails/x.jpg"}) {
+  for (const char* path : {"DCIM/.x.jpg", "DCIM/.thumbnails/x.jpg",
+                           "DCIM/.trashed-1999999999-d/x.jpg"}) {
     EXPECT_EQ(Cell("images", path), "SCT EACCES:RWDN") << path;
     EXPECT_EQ(Cell("older", path), "SCT EACCES:RWDN") << path;
     EXPECT_EQ(Cell("owner", path), kAllOfFile) << path;

@@ -163,7 +163,9 @@ Location Snapshot::Root(uint32_t user) const {
 Location Snapshot::Child(const Location& parent, std::string_view name) const {
   Location child = parent;
   if (child.depth != 0xff) ++child.depth;
-  if (!child.hidden) child.hidden = (NameFacts(name) & kFactHidden) != 0;
+  const uint32_t facts = NameFacts(name);
+  child.hidden = parent.hidden || parent.dotted || (facts & kFactHidden) != 0;
+  child.dotted = (facts & (kFactPending | kFactTrashed)) != 0;
   const PathClasses::State& state = impl_->StateOf(parent);
   if (!state.reads_name()) {
     child.state = state.otherwise;

@@ -116,6 +116,9 @@ struct Location {
   uint8_t depth = 0;  // components below the root; stays at 255
   // A component of it, or a directory above it, is hidden.
   bool hidden = false;
+  // Its name is a pending or trashed file's: a directory of that name hides
+  // what is below it, as with any other leading dot.
+  bool dotted = false;
 };
 
 // Bits of Object::facts. The low 16 are the policy's media types.

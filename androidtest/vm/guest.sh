@@ -123,6 +123,55 @@ session() {
   grep -E '^[EF][0-9]{4}' /tmp/log
 }
 
+# start LOWER: a daemon on it.
+start() {
+  fused --apps=/tmp/apps --state_dir="/run/state-$where" "$1" $mnt >/tmp/log 2>&1 &
+  daemon=$!
+  check "it serves" fusedctl wait --timeout=60s
+}
+
+# All spellings of a name have one answer, on the lower tree $1, which folds
+# case. By the lower tree's own rules $3 is Recordings, and $4 the camera's
+# private directory.
+spellings() {
+  lower=$1
+  where=$2
+  mnt=/storage
+  mkdir -p "$lower/DCIM" "$lower/Recordings" "$lower/Android/data/org.example.camera"
+  apps 1 'permissions: "READ_MEDIA_IMAGES"' >/tmp/apps
+  start "$lower"
+
+  check "a file is made" as camera cp /tmp/data $mnt/DCIM/Photo.png
+  check "another spelling finds it" as camera cmp $mnt/dcim/PHOTO.PNG /tmp/data
+  check "for who has the permission" as gallery cmp $mnt/Dcim/photo.Png /tmp/data
+  refused "and not for others" "Permission denied" as stranger cat $mnt/dcim/photo.png
+  refused "a spelling is no new name" "xist" as camera sh -c "set -C; echo >$mnt/DCIM/pHOTO.png"
+  check "a rename may change the case" as camera mv $mnt/DCIM/Photo.png $mnt/DCIM/photO.png
+  check "it is removed by another spelling" as camera rm $mnt/DCIM/PHOTO.PNG
+  refused "and gone by all" "No such file" as camera stat $mnt/DCIM/Photo.png
+
+  refused "$3 takes no picture" "not permitted" as camera touch "$mnt/$3/a.png"
+  check "$3 takes a song" as camera cp /tmp/data "$mnt/$3/a.mp3"
+  check "which is in Recordings" as camera cmp $mnt/recordings/A.MP3 /tmp/data
+
+  check "a private file" as camera touch $mnt/Android/data/org.example.camera/own
+  for path in Android/data/org.example.camera ANDROID/Data/ORG.example.camera "$4"; do
+    refused "$path is not there for others" "No such file" as stranger ls "$mnt/$path"
+    refused "nor what is in it" "No such file" as gallery stat "$mnt/$path/own"
+  done
+  check "the lower tree has it there" ls "$lower/$4/own"
+
+  kill -KILL $daemon
+  wait $daemon
+  start "$lower"
+  refused "who made it is known after a kill" "Permission denied" as gallery cat $mnt/Recordings/a.mp3
+  check "to him also by another spelling" as camera cmp $mnt/RECORDINGS/a.MP3 /tmp/data
+  kill -TERM $daemon
+  wait $daemon
+  check "it ends with 0" test $? = 0
+  grep -E '^[EF][0-9]{4}' /tmp/log
+}
+
 dd if=/dev/urandom of=/tmp/data bs=1M count=3 2>/dev/null
 chmod 644 /tmp/data
 
@@ -131,6 +180,12 @@ mount -t tmpfs tmpfs /lower/tmpfs
 session /lower/tmpfs/volume tmpfs
 mount -o loop -t ext4 /disk/ext4 /lower/ext4
 session /lower/ext4/volume ext4
+mkdir -p /lower/vfat /lower/casefold
+mount -o loop,iocharset=utf8 -t vfat /disk/vfat /lower/vfat
+spellings /lower/vfat vfat RECORD~1 android/DATA/ORGEXA~1.CAM
+mount -o loop -t ext4 /disk/casefold /lower/casefold
+spellings /lower/casefold casefold \
+  "$(printf 'Recording\305\277')" "$(printf 'An\302\255droid/data/org.example.cam\302\255era')"
 umount /lower/ext4 && echo "ok the lower file system is let go"
 echo "finished"
 sync

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Serves files on a kernel that has no passthrough: Debian 12's own, 6.1, in a
-virtual machine.
+virtual machine. It has lower file systems that fold case, too: vfat, and ext4
+with casefold.
 
   ./bazelw test //androidtest/vm:old_kernel_test --test_output=all
 
@@ -20,7 +21,9 @@ import tempfile
 
 from initramfs import Archive, Kernel
 
-MODULES = ("fuse", "loop", "ext4", "crc32c_generic")
+MODULES = ("fuse", "loop", "ext4", "crc32c_generic", "vfat", "nls_cp437", "nls_utf8", "nls_ascii", "utf8data")
+# The root directory's flags: extents, and casefold (EXT4_CASEFOLD_FL).
+FOLDED = "set_inode_field <2> flags 0x40080000"
 # The machine is emulated; it takes half a minute on an idle one.
 SECONDS = 800
 
@@ -50,19 +53,32 @@ def fetch_kernel(into):
     return found[0]
 
 
+def make_disks(top):
+    """Returns the paths of images of lower file systems, by name."""
+    disks = {name: os.path.join(top, name) for name in ("ext4", "casefold", "vfat")}
+    for disk in disks.values():
+        with open(disk, "wb") as file:
+            file.truncate(32 << 20)
+    ext4 = find("mkfs.ext4", "e2fsprogs")
+    subprocess.run([ext4, "-q", "-F", disks["ext4"]], check=True)
+    subprocess.run([ext4, "-q", "-F", "-O", "casefold", "-E", "encoding=utf8", disks["casefold"]], check=True)
+    subprocess.run(
+        [find("debugfs", "e2fsprogs"), "-w", "-R", FOLDED, disks["casefold"]], check=True, capture_output=True
+    )
+    subprocess.run([find("mkfs.vfat", "dosfstools"), disks["vfat"]], check=True, capture_output=True)
+    return disks
+
+
 def make_initramfs(kernel, options, top):
     here = os.path.dirname(os.path.abspath(__file__))
-    disk = os.path.join(top, "ext4")
-    with open(disk, "wb") as file:
-        file.truncate(32 << 20)
-    subprocess.run([find("mkfs.ext4", "e2fsprogs"), "-q", "-F", disk], check=True)
     archive = Archive()
     archive.add_file("bin/busybox", find("busybox", "busybox-static"))
     archive.add_program("bin/fused", options.fused)
     archive.add_program("bin/fusedctl", options.fusedctl)
     archive.add_program("usr/bin/setpriv", find("setpriv", "util-linux"))
     archive.add_file("init", os.path.join(here, "guest.sh"))
-    archive.add_file("disk/ext4", disk)
+    for name, disk in make_disks(top).items():
+        archive.add_file("disk/" + name, disk)
     for i, (name, content) in enumerate(kernel.modules(MODULES)):
         archive.add("modules/%02d-%s.ko" % (i, name), content)
     return archive.bytes()

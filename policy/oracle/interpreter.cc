@@ -243,10 +243,12 @@ bool Interpreter::Holds(const v1::Condition& condition, const Caller& caller,
       if (condition.state() != v1::HIDDEN) {
         return NaiveState(path.back(), condition.state());
       }
-      return request.nomedia ||
-             std::any_of(path.begin(), path.end(), [](const auto& component) {
-               return NaiveState(component, v1::HIDDEN);
-             });
+      // A directory has no other state than this one.
+      return request.nomedia || NaiveState(path.back(), v1::HIDDEN) ||
+             std::any_of(path.begin(), path.end() - 1,
+                         [](const auto& component) {
+                           return Lower(component).starts_with('.');
+                         });
     case v1::Condition::kIsDirectory:
       return condition.is_directory() == request.directory;
     case v1::Condition::kGranted:
