@@ -152,10 +152,13 @@ struct Choice {
   uint8_t opcode, from, node, name, other_node, other_name, flags, offset;
 };
 
+// Compiled once, for it takes longer than a run.
+const auto kSnapshot = BuiltInSnapshot(kApps);
+
 class Run {
  public:
   explicit Run(bool posix)
-      : outside_(scratch_), rules_(BuiltInSnapshot(kApps)), worker_({}) {
+      : outside_(scratch_), rules_(kSnapshot), worker_({}) {
     MakeTree();
     context_.tree = tree_.get();
     context_.rules = &rules_;
@@ -171,7 +174,6 @@ class Run {
 
   void Finish() {
     for (const auto& view : views_) {
-      view->session();
       CHECK_EQ(view->session().unanswered(), 0u);
       CHECK_EQ(view->backing().wrong_closes(), 0);
       view->Close();

@@ -338,7 +338,8 @@ TEST_F(FusedctlTest, RunEntersTheView) {
   ASSERT_EQ(0, mkdir(mountpoint.c_str(), 0755));
   ASSERT_EQ(0, mkdir(lower.c_str(), 0777));
   Write("lower/secret", "");
-  backend_.on_run = [&](const control::v1::RunRequest& request)
+  // Called by the server's threads, which outlive the test's body.
+  backend_.on_run = [mountpoint, lower](const control::v1::RunRequest& request)
       -> absl::StatusOr<control::Backend::RunReply> {
     if (request.package() != "a.b") return absl::NotFoundError("no such app");
     kernel::Fd context(fsopen("tmpfs", FSOPEN_CLOEXEC));
