@@ -119,11 +119,11 @@ bool Daemon::Prepare(StartError& error) {
 void Daemon::StartIndex() {
   index_ =
       media::Index::OnDisk(absl::StrCat(state_->path(), "/", kMediaFile), {});
-  // Loaded when files were known already: who made them is asked again.
+  // Loaded when files were known already: kernels look them up again.
   index_->Start([this] {
+    absl::MutexLock lock(&late_mutex_);
     if (state_now_.load() != State::kServing) return;
     for (const std::unique_ptr<Volume>& volume : volumes_) {
-      volume->tree().BumpGeneration();
       volume->InvalidateAll();
     }
   });
@@ -190,7 +190,10 @@ bool Daemon::MountVolumes(StartError& error) {
 Daemon::~Daemon() { Stop(); }
 
 void Daemon::Stop() {
-  state_now_ = State::kStopping;
+  {
+    absl::MutexLock lock(&late_mutex_);
+    state_now_ = State::kStopping;
+  }
   stopping_ = true;
   maintenance_ = nullptr;
   // Nobody asks any more; then nothing is posted any more; then nobody comes.

@@ -71,7 +71,9 @@ absl::StatusOr<uint64_t> Tree::ClaimOwner(const FileKey& key,
       return kernel::ErrnoStatus(EACCES);
     }
   }
-  return SetOwner(key, name, owner);
+  const uint64_t ticket = SetOwner(key, name, owner);
+  // Nothing new, but it may not be on disk yet.
+  return ticket != 0 ? ticket : writer_->Touch(table_, key);
 }
 
 uint64_t Tree::SetLocation(const FileKey& key, std::string_view name,

@@ -68,8 +68,8 @@ absl::Status Writer::Flush() {
   {
     absl::MutexLock lock(&mutex_);
     ticket = queue_.ticket;
-    // One that has failed is to be tried again.
-    if (failed_ >= ticket && committed_ < ticket) ticket = ++queue_.ticket;
+    // What has failed is to be tried again.
+    if (stats_.degraded) ticket = ++queue_.ticket;
   }
   return Wait(ticket);
 }

@@ -38,6 +38,11 @@ class FakeDisk {
     absl::MutexLock lock(&mutex_);
     rows_ = std::move(rows);
   }
+  // As if a daemon had ended well.
+  void SetClean() {
+    absl::MutexLock lock(&mutex_);
+    clean_ = true;
+  }
   bool clean() const {
     absl::MutexLock lock(&mutex_);
     return clean_;
@@ -51,6 +56,7 @@ class FakeDisk {
 
   // With pointers of the disk's own, which live on.
   Record Own(Record record) {
+    record.mark = 0;
     if (record.owner != nullptr) record.owner = owners_.Intern(*record.owner);
     if (record.media_type != nullptr) {
       record.media_type = owners_.InternType(*record.media_type);
