@@ -189,7 +189,8 @@ absl::Status View::RenameLocked(const Actor& actor, Target& from, Target& to,
     return kernel::ErrnoStatus(errno);
   }
   // Two names of one file: nothing moved.
-  if (from.lower == to.lower) return absl::OkStatus();
+  staging.same = from.lower == to.lower;
+  if (staging.same) return absl::OkStatus();
   from.lower->SetPlace(to.parent->lower, to.name);
   bool directory = from.lower->is_directory();
   if (exchange) {
@@ -197,7 +198,7 @@ absl::Status View::RenameLocked(const Actor& actor, Target& from, Target& to,
     directory = directory || to.lower->is_directory();
   }
   if (directory) context_.tree->BumpGeneration();
-  if (by_path) media->FinishMove(plan, end, exchange);
+  if (by_path) media->FinishMove(plan, end, exchange, media->rows_alone());
   if (media != nullptr) RecordMove(from, to, flags);
   return absl::OkStatus();
 }
@@ -234,9 +235,9 @@ absl::Status View::RenameStaged(const Actor& actor, Target& from, Target& to,
                             *to.parent->lower, whole);
       status = RenameLocked(actor, from, to, flags, whole, staging);
     }
-    if (status.ok() && staging.right) return status;
-    if (stages) media->CancelMove(staging.plan);
-    if (!status.ok()) return status;
+    const bool moved = status.ok() && staging.right && !staging.same;
+    if (stages && !moved) media->CancelMove(staging.plan);
+    if (!status.ok() || staging.right) return status;
   }
   // Names below it are made and moved without end.
   return kernel::ErrnoStatus(EBUSY);
