@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <map>
 #include <memory>
@@ -20,8 +21,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
 #include "androidtest/harness/device.h"
 #include "androidtest/harness/files.h"
 #include "androidtest/harness/fixture.h"
@@ -48,12 +47,10 @@ class Maker {
   const std::string& package() const { return package_; }
   const std::set<std::string>& files() const { return files_; }
 
-  // Until a call fails, which is when the daemon is gone. Returns how many were
+  // Until a call fails, which is when the daemon is gone. Counts what was
   // acknowledged.
-  int ActUntilKilled(const App& app) {
-    int done = 0;
+  void ActUntilKilled(const App& app, std::atomic<int>& done) {
     while (Step(app)) ++done;
-    return done;
   }
 
   // Finds out what became of the call that was not acknowledged, by what lies
@@ -128,7 +125,15 @@ class Maker {
     return false;
   }
 
+  // One call.
   bool Step(const App& app) {
+    std::optional<bool> answered;
+    while (!answered.has_value()) answered = Try(app);
+    return *answered;
+  }
+
+  // Nothing where chance has chosen what can't be done.
+  std::optional<bool> Try(const App& app) {
     const std::string path = Path();
     if (!directories_.contains(Parent(path))) {
       const std::string directory = Parent(path);
@@ -155,14 +160,16 @@ class Maker {
       case 1: {
         const std::string from = Parent(path);
         const std::string to = Directory();
-        if (directories_.contains(to)) return true;
+        if (directories_.contains(to)) return std::nullopt;
         if (!Ask(Doubt::kRename, from, to, app.Rename(from, to))) return false;
         Move(from, to);
         return true;
       }
       default: {
         const std::string to = Path();
-        if (to == path || !directories_.contains(Parent(to))) return true;
+        if (to == path || !directories_.contains(Parent(to))) {
+          return std::nullopt;
+        }
         if (!Ask(Doubt::kRename, path, to, app.Rename(path, to))) return false;
         Move(path, to);
         return true;
@@ -198,21 +205,21 @@ class MediaKillTest : public testing::TestWithParam<MediaLower> {
     for (const Maker& maker : makers_) {
       apps.push_back(device_->Launch(maker.package(), View::kShared));
     }
-    std::vector<int> done(makers_.size());
+    std::atomic<int> done{0};
     std::vector<std::thread> threads;
     for (size_t i = 0; i < makers_.size(); ++i) {
       threads.emplace_back(
-          [&, i] { done[i] = makers_[i].ActUntilKilled(apps[i]); });
+          [&, i] { makers_[i].ActUntilKilled(apps[i], done); });
     }
-    const int64_t microseconds =
-        std::uniform_int_distribution<int64_t>(0, 60'000)(random_);
-    absl::SleepFor(absl::Microseconds(microseconds));
+    // Some changes on, and then anywhere within one.
+    const int enough = std::uniform_int_distribution<int>(0, 60)(random_);
+    const int spins = std::uniform_int_distribution<int>(0, 100)(random_);
+    while (done < enough && !HasFailure()) std::this_thread::yield();
+    for (int i = 0; i < spins; ++i) std::this_thread::yield();
     device_->Kill();
     for (std::thread& thread : threads) thread.join();
     for (Maker& maker : makers_) maker.Settle(*device_);
-    int sum = 0;
-    for (const int n : done) sum += n;
-    return sum;
+    return done;
   }
 
   void CheckOwners() {

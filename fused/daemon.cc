@@ -119,11 +119,11 @@ bool Daemon::Prepare(StartError& error) {
 void Daemon::StartIndex() {
   index_ =
       media::Index::OnDisk(absl::StrCat(state_->path(), "/", kMediaFile), {});
-  // Loaded when files were known already: who made them is asked again.
+  // Loaded when files were known already: kernels look them up again.
   index_->Start([this] {
+    absl::MutexLock lock(&late_mutex_);
     if (state_now_.load() != State::kServing) return;
     for (const std::unique_ptr<Volume>& volume : volumes_) {
-      for (LowerTree* tree : volume->trees().All()) tree->BumpGeneration();
       volume->InvalidateAll();
     }
   });
@@ -211,7 +211,10 @@ absl::Status Daemon::BindGrants() {
 Daemon::~Daemon() { Stop(); }
 
 void Daemon::Stop() {
-  state_now_ = State::kStopping;
+  {
+    absl::MutexLock lock(&late_mutex_);
+    state_now_ = State::kStopping;
+  }
   stopping_ = true;
   maintenance_ = nullptr;
   // Nobody asks any more; then nothing is posted any more; then nobody comes.

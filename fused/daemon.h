@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "fused/control/backend.h"
 #include "fused/control/server.h"
@@ -93,6 +94,8 @@ class Daemon : public control::Backend {
   enum class State { kStarting, kServing, kStopping };
   std::atomic<State> state_now_{State::kStarting};
   std::atomic<bool> stopping_{false};
+  // Held while the index's thread uses the volumes.
+  absl::Mutex late_mutex_;
   std::unique_ptr<Timer> maintenance_;
 };
 

@@ -146,9 +146,9 @@ class Expirer {
       }
       if (status.ok()) {
         file->SetPlace(parent, *fresh);
-        if (by_path) media->FinishMove(plan, to, false);
+        if (by_path) media->FinishMove(plan, to, false, media->rows_alone());
         file->RecordName(*fresh);
-      } else if (by_path) {
+      } else if (by_path && media->rows_alone()) {
         media->CancelMove(plan);
       }
     }

@@ -184,6 +184,8 @@ void LowerNode::Keep(uint64_t epoch, uint64_t generation, const Place& place,
   absl::MutexLock lock(&mutex_);
   // The place may have changed meanwhile.
   if (place_.parent != place.parent || place_.name != place.name) return;
+  // Whose it is is to be asked again.
+  if (is_regular() && !owner_known_) return;
   facts_ = facts;
   facts_epoch_ = epoch;
   facts_generation_ = generation;

@@ -317,12 +317,14 @@ class View : public kernel::Operations {
                   const char* name, bool directory, kernel::StatusReply reply);
   // view_rename.cc
   static bool IsDirectoryAt(const Target& target);
-  // What a rename does in the lower tree. With `staged` the media index has
-  // rows for it; `false` in it afterwards: they were not the right ones, and
-  // nothing was moved.
+  // The media index's part in a rename.
   struct Staging {
+    // What rows were written for.
     std::vector<media::Tree::Moved> plan;
+    // Not so: they were the wrong ones, and nothing was moved.
     bool right = true;
+    // Both names are the same file's, so nothing was moved either.
+    bool same = false;
   };
   absl::Status RenameLocked(const Actor& actor, Target& from, Target& to,
                             uint32_t flags, bool whole, Staging& staging);

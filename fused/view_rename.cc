@@ -203,7 +203,8 @@ absl::Status View::RenameLocked(const Actor& actor, Target& from, Target& to,
     return kernel::ErrnoStatus(errno);
   }
   // Two names of one file: nothing moved.
-  if (from.lower == to.lower) return absl::OkStatus();
+  staging.same = from.lower == to.lower;
+  if (staging.same) return absl::OkStatus();
   from.lower->SetPlace(to.parent->lower, to.place_name());
   bool directory = from.lower->is_directory();
   if (exchange) {
@@ -211,7 +212,7 @@ absl::Status View::RenameLocked(const Actor& actor, Target& from, Target& to,
     directory = directory || to.lower->is_directory();
   }
   if (directory) tree.BumpGeneration();
-  if (by_path) media->FinishMove(plan, end, exchange);
+  if (by_path) media->FinishMove(plan, end, exchange, media->rows_alone());
   if (media != nullptr) RecordMove(from, to, flags);
   NameChanged(*from.parent->lower, from.name);
   NameChanged(*to.parent->lower, to.name);
@@ -250,9 +251,9 @@ absl::Status View::RenameStaged(const Actor& actor, Target& from, Target& to,
                             *to.parent->lower, whole);
       status = RenameLocked(actor, from, to, flags, whole, staging);
     }
-    if (status.ok() && staging.right) return status;
-    if (stages) media->CancelMove(staging.plan);
-    if (!status.ok()) return status;
+    const bool moved = status.ok() && staging.right && !staging.same;
+    if (stages && !moved) media->CancelMove(staging.plan);
+    if (!status.ok() || staging.right) return status;
   }
   // Names below it are made and moved without end.
   return kernel::ErrnoStatus(EBUSY);

@@ -123,7 +123,7 @@ class PropertyTest : public testing::TestWithParam<int> {
     if (killed_before) return true;
     MoveFiles(from, to);
     if (Random(20) == 0) return true;
-    tree.FinishMove(plan, end, false);
+    tree.FinishMove(plan, end, false, true);
     return false;
   }
 

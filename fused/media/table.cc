@@ -61,6 +61,47 @@ bool Table::Erase(const FileKey& key) {
   return Update(key, [](Record& record) { record = Record(); });
 }
 
+void Table::Stage(const FileKey& key, const Record& record) {
+  Shard& shard = ShardOf(key);
+  absl::MutexLock lock(&shard.mutex);
+  Staged& staged = shard.staged[key];
+  staged.record = record;
+  ++staged.count;
+}
+
+void Table::Unstage(const FileKey& key) {
+  Shard& shard = ShardOf(key);
+  absl::MutexLock lock(&shard.mutex);
+  const auto found = shard.staged.find(key);
+  if (found == shard.staged.end()) return;
+  if (--found->second.count == 0) shard.staged.erase(found);
+}
+
+std::optional<Record> Table::ForDisk(const FileKey& key) const {
+  const Shard& shard = ShardOf(key);
+  absl::ReaderMutexLock lock(&shard.mutex);
+  const auto staged = shard.staged.find(key);
+  if (staged != shard.staged.end()) return staged->second.record;
+  const auto found = shard.records.find(key);
+  if (found == shard.records.end()) return std::nullopt;
+  return found->second;
+}
+
+void Table::ForEachOnDisk(
+    absl::FunctionRef<void(const FileKey&, const Record&)> visit) const {
+  for (const Shard& shard : shards_) {
+    absl::flat_hash_map<FileKey, Record> records;
+    {
+      absl::ReaderMutexLock lock(&shard.mutex);
+      records = shard.records;
+      for (const auto& [key, staged] : shard.staged) {
+        records[key] = staged.record;
+      }
+    }
+    for (const auto& [key, record] : records) visit(key, record);
+  }
+}
+
 void Table::ForEach(
     absl::FunctionRef<void(const FileKey&, const Record&)> visit) const {
   for (const Shard& shard : shards_) {

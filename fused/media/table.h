@@ -39,6 +39,15 @@ class Table {
   void Load(FileKey key, const Record& record);
   bool Erase(const FileKey& key);
 
+  // What is to stand on disk of a key: in place of what Find() gives for as
+  // long as it is staged. Staged by several, the last one's counts.
+  void Stage(const FileKey& key, const Record& record);
+  void Unstage(const FileKey& key);
+  std::optional<Record> ForDisk(const FileKey& key) const;
+  // All that ForDisk() has.
+  void ForEachOnDisk(
+      absl::FunctionRef<void(const FileKey&, const Record&)> visit) const;
+
   // One shard after the other: what changes meanwhile may be seen or not.
   void ForEach(
       absl::FunctionRef<void(const FileKey&, const Record&)> visit) const;
@@ -51,9 +60,14 @@ class Table {
 
  private:
   static constexpr size_t kShards = 32;
+  struct Staged {
+    Record record;
+    int count = 0;
+  };
   struct Shard {
     mutable absl::Mutex mutex;
     absl::flat_hash_map<FileKey, Record> records ABSL_GUARDED_BY(mutex);
+    absl::flat_hash_map<FileKey, Staged> staged ABSL_GUARDED_BY(mutex);
   };
 
   Shard& ShardOf(const FileKey& key) {

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "kernel/status.h"
 
@@ -71,7 +72,9 @@ absl::StatusOr<uint64_t> Tree::ClaimOwner(const FileKey& key,
       return kernel::ErrnoStatus(EACCES);
     }
   }
-  return SetOwner(key, name, owner);
+  const uint64_t ticket = SetOwner(key, name, owner);
+  // Nothing new, but it may not be on disk yet.
+  return ticket != 0 ? ticket : writer_->Touch(table_, key);
 }
 
 uint64_t Tree::SetLocation(const FileKey& key, std::string_view name,
@@ -153,31 +156,37 @@ std::vector<Tree::Moved> Tree::PlanMove(const End& from, const End& to,
 }
 
 absl::Status Tree::StageMove(const std::vector<Moved>& plan) {
-  if (plan.empty()) return absl::OkStatus();
-  std::vector<Change> rows;
-  rows.reserve(plan.size());
+  uint64_t ticket = 0;
   for (const Moved& moved : plan) {
-    rows.push_back({&table_->name(), moved.to, moved.record});
+    table_->Stage(moved.to, moved.record);
+    ticket = writer_->Touch(table_, moved.to);
   }
-  return Wait(writer_->Stage(std::move(rows)));
+  return Wait(ticket);
 }
 
 void Tree::FinishMove(const std::vector<Moved>& plan, const End& to,
-                      bool exchange) {
-  // Of an exchange one's old key may be the other's new one.
-  for (const Moved& moved : plan) table_->Erase(moved.from);
-  if (!exchange && to.file.has_value()) Drop(*to.file);
+                      bool exchange, bool staged) {
+  absl::flat_hash_set<FileKey> arriving;
   for (const Moved& moved : plan) {
+    arriving.insert(moved.to);
     Update(moved.to, [&](Record& record) { record = moved.record; });
   }
-  for (const Moved& moved : plan) {
-    writer_->Touch(table_, moved.from);
-    writer_->Touch(table_, moved.to);
+  // What has arrived is never taken away, not for a moment: the writer may look
+  // at any time.
+  if (!exchange && to.file.has_value() && !arriving.contains(*to.file)) {
+    Drop(*to.file);
   }
+  for (const Moved& moved : plan) {
+    if (!arriving.contains(moved.from)) Drop(moved.from);
+  }
+  if (staged) CancelMove(plan);
 }
 
 void Tree::CancelMove(const std::vector<Moved>& plan) {
-  for (const Moved& moved : plan) writer_->Touch(table_, moved.to);
+  for (const Moved& moved : plan) {
+    table_->Unstage(moved.to);
+    writer_->Touch(table_, moved.to);
+  }
 }
 
 bool SamePlan(const std::vector<Tree::Moved>& a,

@@ -102,11 +102,13 @@ class Tree {
   // the records of what lies there and below, sorted.
   std::vector<Moved> PlanMove(const End& from, const End& to,
                               bool exchange) const;
-  // Writes rows for where the records will be, beside those that there are; the
-  // tables do not change. Waits.
+  // Writes rows for where the records will be, beside those that there are;
+  // nothing else changes. Waits. To be followed by one of the next two, for the
+  // same plan, whatever comes of it.
   absl::Status StageMove(const std::vector<Moved>& plan);
   // It was made: records go along, and what was replaced at `to` is dropped.
-  void FinishMove(const std::vector<Moved>& plan, const End& to, bool exchange);
+  void FinishMove(const std::vector<Moved>& plan, const End& to, bool exchange,
+                  bool staged);
   // It was not made: takes back what was staged.
   void CancelMove(const std::vector<Moved>& plan);
 

@@ -39,12 +39,6 @@ uint64_t Writer::Touch(Table* table, const FileKey& key) {
   return ++queue_.ticket;
 }
 
-uint64_t Writer::Stage(std::vector<Change> rows) {
-  absl::MutexLock lock(&mutex_);
-  for (Change& row : rows) queue_.staged.push_back(std::move(row));
-  return ++queue_.ticket;
-}
-
 absl::Status Writer::Wait(uint64_t ticket) {
   absl::MutexLock lock(&mutex_);
   // An attempt that failed before is none of ours.
@@ -68,8 +62,8 @@ absl::Status Writer::Flush() {
   {
     absl::MutexLock lock(&mutex_);
     ticket = queue_.ticket;
-    // One that has failed is to be tried again.
-    if (failed_ >= ticket && committed_ < ticket) ticket = ++queue_.ticket;
+    // What has failed is to be tried again.
+    if (stats_.degraded) ticket = ++queue_.ticket;
   }
   return Wait(ticket);
 }
@@ -77,7 +71,7 @@ absl::Status Writer::Flush() {
 Writer::Stats Writer::stats() const {
   absl::MutexLock lock(&mutex_);
   Stats stats = stats_;
-  stats.pending = queue_.touched.size() + queue_.staged.size();
+  stats.pending = queue_.touched.size();
   return stats;
 }
 
@@ -168,26 +162,22 @@ bool Writer::OpenStore() {
 
 std::vector<Change> Writer::ChangesOf(const Batch& batch) const {
   std::vector<Change> changes;
-  changes.reserve(batch.touched.size() + batch.staged.size());
   if (batch.all) {
     for (Table* table : options_.tables()) {
-      table->ForEach([&](const FileKey& key, const Record& record) {
+      table->ForEachOnDisk([&](const FileKey& key, const Record& record) {
         changes.push_back({&table->name(), key, record});
       });
     }
   }
   for (const auto& [table, key] : batch.touched) {
-    changes.push_back({&table->name(), key, table->Find(key)});
+    changes.push_back({&table->name(), key, table->ForDisk(key)});
   }
-  // Last: no table knows them yet.
-  changes.insert(changes.end(), batch.staged.begin(), batch.staged.end());
   return changes;
 }
 
 void Writer::GiveBack(Batch batch) {
   queue_.all = queue_.all || batch.all;
   queue_.touched.merge(batch.touched);
-  // What was staged has failed for good: who waited for it has been told.
 }
 
 bool Writer::CommitBatch() {

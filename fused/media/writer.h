@@ -71,8 +71,6 @@ class Writer {
 
   // The key's record changed. Returns what to wait for.
   uint64_t Touch(Table* table, const FileKey& key);
-  // Rows of which nothing is in the tables yet.
-  uint64_t Stage(std::vector<Change> rows);
   // OK: what was queued up to `ticket` survives this process. Else it was tried
   // and failed, and the error is store.h's; what was touched stays queued.
   absl::Status Wait(uint64_t ticket);
@@ -85,7 +83,6 @@ class Writer {
   using Item = std::pair<Table*, FileKey>;
   struct Batch {
     absl::flat_hash_set<Item> touched;
-    std::vector<Change> staged;
     bool all = false;
     uint64_t ticket = 0;
   };
@@ -106,7 +103,7 @@ class Writer {
   void SetAsideStore() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Close();
   bool HasWork() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return !queue_.touched.empty() || !queue_.staged.empty() || queue_.all;
+    return !queue_.touched.empty() || queue_.all;
   }
 
   const Options options_;

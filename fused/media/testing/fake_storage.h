@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -38,6 +39,16 @@ class FakeDisk {
     absl::MutexLock lock(&mutex_);
     rows_ = std::move(rows);
   }
+  // As if a daemon had ended well.
+  void SetClean() {
+    absl::MutexLock lock(&mutex_);
+    clean_ = true;
+  }
+  // Called under a lock, with what is there after each commit.
+  void OnCommit(std::function<void(const Rows&)> call) {
+    absl::MutexLock lock(&mutex_);
+    on_commit_ = std::move(call);
+  }
   bool clean() const {
     absl::MutexLock lock(&mutex_);
     return clean_;
@@ -51,6 +62,7 @@ class FakeDisk {
 
   // With pointers of the disk's own, which live on.
   Record Own(Record record) {
+    record.mark = 0;
     if (record.owner != nullptr) record.owner = owners_.Intern(*record.owner);
     if (record.media_type != nullptr) {
       record.media_type = owners_.InternType(*record.media_type);
@@ -63,6 +75,7 @@ class FakeDisk {
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   Rows rows_ ABSL_GUARDED_BY(mutex_);
   bool clean_ ABSL_GUARDED_BY(mutex_) = false;
+  std::function<void(const Rows&)> on_commit_ ABSL_GUARDED_BY(mutex_);
   std::atomic<uint64_t> commits_{0};
   std::atomic<uint64_t> set_aside_{0};
 };
@@ -100,6 +113,7 @@ class FakeStore : public Store {
         disk_->rows_.erase(key);
       }
     }
+    if (disk_->on_commit_ != nullptr) disk_->on_commit_(disk_->rows_);
     return absl::OkStatus();
   }
 
