@@ -189,6 +189,17 @@ Result Player::OnHeld(const Step& step) {
   return result;
 }
 
+Outcome Player::Rename(const App& app, const Step& step) const {
+  const Outcome outcome = app.Rename(step.path, step.target, step.flags);
+  if (outcome.error != ESTALE || held_.empty()) return outcome;
+  // Another view has moved a directory in which a file is open here, so that
+  // this kernel has to keep it where it was. It moves it when it next looks,
+  // but not within a rename, which has taken the lock that this needs.
+  app.Stat(step.path);
+  app.Stat(step.target);
+  return app.Rename(step.path, step.target, step.flags);
+}
+
 Result Player::Act(const Step& step) {
   const App& app = As(step.actor, step.view);
   const std::string& path = step.path;
@@ -238,7 +249,7 @@ Result Player::Act(const Step& step) {
     case Action::kUnlink:
       return From(app.Unlink(path));
     case Action::kRename:
-      return From(app.Rename(path, step.target, step.flags));
+      return From(Rename(app, step));
     case Action::kLink:
       return From(app.Link(path, step.target));
     case Action::kSymlink:

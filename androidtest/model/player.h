@@ -12,6 +12,7 @@
 
 #include "androidtest/harness/app.h"
 #include "androidtest/harness/device.h"
+#include "androidtest/harness/outcome.h"
 #include "androidtest/model/step.h"
 #include "androidtest/model/world.h"
 
@@ -35,6 +36,7 @@ class Player {
   Result Act(const Step& step);
   Result Open(const App& app, const Step& step, int flags);
   Result OnHeld(const Step& step);
+  Outcome Rename(const App& app, const Step& step) const;
   const App& As(int actor, View view);
   // Lets the other views know of what was done in one.
   bool Tell(const Step& step);

@@ -100,15 +100,6 @@ std::vector<Probe> Probes() {
 
 using Case = std::tuple<View, Probe>;
 
-// ScopedTest's helpers for a test with other parameters.
-struct Scene : ScopedTest {
-  using ScopedTest::device;
-  using ScopedTest::In;
-  using ScopedTest::Own;
-  using ScopedTest::Plant;
-  void TestBody() override {}
-};
-
 class ExistenceTest : public DeviceTest,
                       public testing::WithParamInterface<Case> {
  public:

@@ -77,6 +77,15 @@ class ScopedTest : public BothViewsTest {
   static State* state_;
 };
 
+// The same for suites with parameters of their own, which set it up.
+struct Scene : ScopedTest {
+  using ScopedTest::device;
+  using ScopedTest::In;
+  using ScopedTest::Own;
+  using ScopedTest::PlantDirectory;
+  void TestBody() override {}
+};
+
 }  // namespace fused::androidtest
 
 #endif  // FUSED_ANDROIDTEST_SCOPED_SCENE_H_

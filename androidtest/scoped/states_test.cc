@@ -201,6 +201,16 @@ TEST_P(HiddenTest, AFileByADirectoryAbove) {
   ExpectHidden(place_ + "/.d/e/a.jpg");
 }
 
+// Files are pending and trashed; a directory of such a name is hidden.
+TEST_P(HiddenTest, AFileByADirectoryWithATrashedName) {
+  for (const char* state : {kPending, kTrashed}) {
+    const std::string dir = absl::StrCat(place_, state, "d");
+    GivenDirectory(kCamera, dir);
+    Given(kCamera, dir + "/a.jpg");
+    ExpectHidden(dir + "/a.jpg");
+  }
+}
+
 TEST_P(HiddenTest, ADotWithinANameHidesNothing) {
   GivenDirectory(kCamera, place_ + "/a.d");
   Given(kCamera, place_ + "/a.d/a..jpg", "image");

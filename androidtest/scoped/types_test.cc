@@ -76,15 +76,6 @@ class TypesTest : public testing::WithParamInterface<Cell>, public DeviceTest {
   static void TearDownTestSuite() { ScopedTest::TearDownTestSuite(); }
 };
 
-// ScopedTest's helpers for a test with other parameters.
-struct Scene : ScopedTest {
-  using ScopedTest::device;
-  using ScopedTest::In;
-  using ScopedTest::Plant;
-  using ScopedTest::PlantDirectory;
-  void TestBody() override {}
-};
-
 TEST_P(TypesTest, IsTakenOrNot) {
   const auto& [view, collection, extension] = GetParam();
   const App& app = Scene::In(view, kStranger);
