@@ -282,7 +282,14 @@ std::optional<Owner> LowerNode::owner() {
   // What can't be read belongs to nobody, and is asked for again.
   if (!pin.ok()) return std::nullopt;
   bool sure = true;
-  if (is_regular()) found = FindOwner((*pin)->get(), sure);
+  if (is_regular()) {
+    const uint64_t over = tree_->makings_over();
+    found = FindOwner((*pin)->get(), sure);
+    // It may be one that is just being made, through another view.
+    if (!found.has_value() && tree_->AwaitMakings(over)) {
+      found = FindOwner((*pin)->get(), sure);
+    }
+  }
   absl::MutexLock lock(&mutex_);
   if (!owner_known_) {
     owner_known_ = sure;

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -337,6 +338,21 @@ class LowerTree {
     LowerTree& tree_;
   };
 
+  // Lives from before a file is made in the lower tree until it is recorded
+  // whose it is: who looks it up meanwhile waits for that. To be made with all
+  // locks held that the making takes.
+  class Making {
+   public:
+    explicit Making(LowerTree& tree);
+    Making(const Making&) = delete;
+    Making& operator=(const Making&) = delete;
+    ~Making();
+
+   private:
+    LowerTree& tree_;
+    const uint64_t number_;
+  };
+
   // Held shared where a name is made, exclusively where a directory is renamed:
   // what was judged below it stays all there is until it has moved.
   absl::Mutex& shape_mutex() ABSL_LOCK_RETURNED(shape_mutex_) {
@@ -382,6 +398,14 @@ class LowerTree {
 
   LowerTree(kernel::Fd root, const Options& options);
 
+  // How many makings are over; and a wait for those under way, after which it
+  // is true if what was looked at since may have been made by then. At once
+  // false for who makes something himself.
+  uint64_t makings_over() const {
+    return makings_over_.load(std::memory_order_acquire);
+  }
+  bool AwaitMakings(uint64_t over) ABSL_LOCKS_EXCLUDED(making_mutex_);
+
   // Whether descriptors can be given up and had again by file handles.
   void FindHandles();
   Shard& ShardOf(const Key& key);
@@ -405,6 +429,11 @@ class LowerTree {
   std::atomic<size_t> hand_{0};
   std::atomic<bool> sweeping_{false};
   absl::Mutex shape_mutex_;
+  // A leaf.
+  absl::Mutex making_mutex_;
+  uint64_t last_making_ ABSL_GUARDED_BY(making_mutex_) = 0;
+  absl::btree_set<uint64_t> makings_ ABSL_GUARDED_BY(making_mutex_);
+  std::atomic<uint64_t> makings_over_{0};
   absl::Mutex warm_mutex_;
   std::deque<std::shared_ptr<LowerNode>> warm_ ABSL_GUARDED_BY(warm_mutex_);
   Shard shards_[kShards];

@@ -20,6 +20,7 @@
 #include "absl/status/status_matchers.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "fused/testing/lower_fixture.h"
 #include "fused/testing/snapshot.h"
 #include "gtest/gtest.h"
@@ -322,6 +323,31 @@ TEST_F(LowerNodeTest, SightingsOfPeers) {
   root->RemoveSighting({one, 1});
   ASSERT_EQ(root->sightings().size(), 1u);
   EXPECT_EQ(root->sightings()[0], (Sighting{two, 1}));
+}
+
+// Whose a file is that another thread is just making is told when it is
+// recorded, and not before.
+TEST_F(LowerNodeTest, WhoLooksUpWhatIsBeingMadeWaits) {
+  if (!tree_->has_xattrs()) {
+    GTEST_SKIP() << "no trusted extended attributes here";
+  }
+  for (int i = 0; i < 200; ++i) {
+    const std::string name = absl::StrCat("f", i);
+    absl::Notification made;
+    std::thread maker([&] {
+      const LowerTree::Making making(*tree_);
+      scratch_.MakeFile(name, "");
+      made.Notify();
+      const kernel::Fd fd(
+          open(scratch_.Path(name).c_str(), O_RDWR | O_CLOEXEC));
+      ASSERT_THAT(WriteOwner(fd.get(), {"com.example", 10001}), IsOk());
+    });
+    made.WaitForNotification();
+    const std::optional<Owner> owner = Lookup(name)->owner();
+    maker.join();
+    ASSERT_TRUE(owner.has_value()) << i;
+    EXPECT_EQ(owner->package, "com.example");
+  }
 }
 
 }  // namespace

@@ -224,6 +224,41 @@ absl::StatusOr<LowerTree::Found> LowerTree::FindHandle(
   return Intern(*std::move(fd));
 }
 
+namespace {
+
+// Of this thread.
+thread_local int makings = 0;
+
+}  // namespace
+
+LowerTree::Making::Making(LowerTree& tree)
+    : tree_(tree), number_([&tree] {
+        absl::MutexLock lock(&tree.making_mutex_);
+        tree.makings_.insert(++tree.last_making_);
+        return tree.last_making_;
+      }()) {
+  ++makings;
+}
+
+LowerTree::Making::~Making() {
+  --makings;
+  absl::MutexLock lock(&tree_.making_mutex_);
+  tree_.makings_.erase(number_);
+  tree_.makings_over_.fetch_add(1, std::memory_order_acq_rel);
+}
+
+bool LowerTree::AwaitMakings(uint64_t over) {
+  if (makings != 0) return false;
+  absl::MutexLock lock(&making_mutex_);
+  const uint64_t last = last_making_;
+  const auto done = [this, last] {
+    making_mutex_.AssertHeld();
+    return makings_.empty() || *makings_.begin() > last;
+  };
+  making_mutex_.Await(absl::Condition(&done));
+  return makings_over() != over;
+}
+
 void LowerTree::Remove(const Key& key) {
   Shard& shard = ShardOf(key);
   absl::MutexLock lock(&shard.mutex);

@@ -92,6 +92,7 @@ absl::StatusOr<kernel::Fd> View::JudgeAndMake(const kernel::Caller& caller,
   decision = *decided;
   absl::StatusOr<Pin> pin = target.parent->lower->Descriptor();
   if (!pin.ok()) return pin.status();
+  const LowerTree::Making making(target.parent->lower->tree());
   absl::StatusOr<kernel::Fd> fd =
       MakeFile(caller, actor, (*pin)->get(), target.name.c_str(), file);
   if (!fd.ok() && !kernel::IsErrno(fd.status(), EEXIST)) return fd;
