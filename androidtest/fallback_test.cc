@@ -2,6 +2,7 @@
 #include <fcntl.h>
 
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "androidtest/harness/bulk.h"
@@ -14,9 +15,11 @@
 namespace fused::androidtest {
 namespace {
 
+using testing::ElementsAre;
 using testing::Gt;
 using testing::IsEmpty;
 using testing::Not;
+using testing::Pair;
 
 class FallbackTest : public BothViewsTest {
  protected:
@@ -87,6 +90,54 @@ TEST_P(FallbackTest, AnOverlayIsServedByTheKernelWhereStackingMayBeDeep) {
   const Counts counts = device.Count();
   EXPECT_EQ(counts.passthrough, 2);
   EXPECT_EQ(counts.daemon, 0);
+  EXPECT_TRUE(device.Stop());
+}
+
+// More files open at once than the view may have backing ids.
+TEST_P(FallbackTest, AFullIdTable) {
+  constexpr int kIds = 4;
+  constexpr int kFiles = 10;
+  Device device({.packages = StandardPackages(),
+                 .config = absl::StrCat("max_backing_ids: ", kIds, "\n")});
+  PlantDirectories(device);
+  ASSERT_TRUE(device.Start());
+  const App camera = device.Launch(kCamera, view());
+  const auto path = [](int i) { return absl::StrCat("Download/", i); };
+  const auto closed = [&device] {
+    return Eventually(
+        [&] { return device.Status().volumes(0).handles() == 0; });
+  };
+  // An id that is only kept for a next open makes room for another file's.
+  for (int i = 0; i < kFiles; ++i) {
+    ASSERT_THAT(camera.Create(path(i), path(i)), Succeeds());
+    ASSERT_TRUE(closed());
+  }
+  EXPECT_EQ(device.Count().passthrough, kFiles);
+  EXPECT_EQ(device.Status().volumes(0).backing_ids(), kIds);
+
+  std::vector<File> files;
+  for (int i = 0; i < kFiles; ++i) {
+    files.push_back(camera.Open(path(i), O_RDWR));
+    ASSERT_THAT(files.back(), Opens()) << i;
+  }
+  for (int i = 0; i < kFiles; ++i) {
+    EXPECT_THAT(files[i].Read(100), Reads(path(i)));
+    EXPECT_THAT(files[i].WriteAt(0, "changed!"), Succeeds()) << i;
+    EXPECT_THAT(files[i].ReadAt(0, 8), Reads("changed!"));
+  }
+  control::v1::VolumeStatus volume = device.Status().volumes(0);
+  EXPECT_EQ(volume.opens().passthrough(), kFiles + kIds);
+  EXPECT_EQ(volume.opens().daemon(), kFiles - kIds);
+  EXPECT_EQ(volume.backing_ids(), kIds);
+  EXPECT_THAT(volume.fallbacks(),
+              ElementsAre(Pair("no backing ids are left", kFiles - kIds)));
+
+  // The last was served by the daemon while the table was full.
+  files.clear();
+  ASSERT_TRUE(closed());
+  const File again = camera.Open(path(kFiles - 1), O_RDONLY);
+  EXPECT_THAT(again.Read(8), Reads("changed!"));
+  EXPECT_EQ(device.Count().passthrough, kFiles + kIds + 1);
   EXPECT_TRUE(device.Stop());
 }
 

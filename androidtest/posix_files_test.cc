@@ -4,10 +4,14 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <climits>
 #include <cstdint>
+#include <cstring>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "androidtest/harness/files.h"
 #include "androidtest/harness/matchers.h"
 #include "androidtest/posix_scene.h"
 #include "gmock/gmock.h"
@@ -15,6 +19,43 @@
 
 namespace fused::androidtest {
 namespace {
+
+// A file handle, as name_to_handle_at(2) makes it.
+class NamedFile {
+ public:
+  explicit NamedFile(const std::string& path) {
+    handle_.head.handle_bytes = MAX_HANDLE_SZ;
+    int mount = 0;
+    ok_ = name_to_handle_at(AT_FDCWD, path.c_str(), &handle_.head, &mount, 0) ==
+          0;
+  }
+  bool ok() const { return ok_; }
+  // A descriptor, or -1 and errno.
+  int Open(int mount, int flags) {
+    return open_by_handle_at(mount, &handle_.head, flags | O_CLOEXEC);
+  }
+
+ private:
+  struct {
+    struct file_handle head;
+    char bytes[MAX_HANDLE_SZ];
+  } handle_ = {};
+  bool ok_ = false;
+};
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+  int get() const { return fd_; }
+
+ private:
+  const int fd_;
+};
 
 TEST_P(PosixTest, SymbolicLinksAreFollowed) {
   ExpectAsNatively([](Scene* scene) {
@@ -221,6 +262,54 @@ TEST_P(PosixTest, AWorkingDirectoryIsFollowed) {
     const Outcome gone = alice.WorkingDirectory();
     EXPECT_EQ(gone.error, ENOENT);
   });
+}
+
+// What an NFS server does for clients that come back.
+TEST_P(PosixTest, FileHandlesOutliveTheKernelsCaches) {
+  ASSERT_TRUE(MakeDirectories(device_.LowerPath("mounted/d/e")));
+  ASSERT_TRUE(WriteFile(device_.LowerPath("mounted/d/e/f"), "content"));
+  const Descriptor mount(open(device_.mount().c_str(), O_RDONLY | O_DIRECTORY));
+  NamedFile file(device_.MountPath("mounted/d/e/f"));
+  NamedFile directory(device_.MountPath("mounted/d/e"));
+  ASSERT_TRUE(file.ok() && directory.ok());
+
+  // What was used a moment ago stays the first time.
+  const auto forget = [this] {
+    return Eventually([this] {
+      const Descriptor drop(open("/proc/sys/vm/drop_caches", O_WRONLY));
+      return write(drop.get(), "2", 1) == 1 &&
+             device_.Status().volumes(0).nodes() == 1;
+    });
+  };
+  ASSERT_TRUE(forget());
+  {
+    const Descriptor opened(file.Open(mount.get(), O_RDWR));
+    ASSERT_GE(opened.get(), 0) << strerror(errno);
+    char content[16] = {};
+    EXPECT_EQ(pread(opened.get(), content, sizeof(content), 0), 7);
+    EXPECT_STREQ(content, "content");
+    EXPECT_EQ(pwrite(opened.get(), "C", 1, 0), 1);
+  }
+  EXPECT_EQ(ReadFile(device_.LowerPath("mounted/d/e/f")), "Content");
+  ASSERT_TRUE(forget());
+  {
+    const Descriptor opened(
+        directory.Open(mount.get(), O_RDONLY | O_DIRECTORY));
+    ASSERT_GE(opened.get(), 0) << strerror(errno);
+    char path[PATH_MAX] = {};
+    EXPECT_GT(readlink(absl::StrCat("/proc/self/fd/", opened.get()).c_str(),
+                       path, sizeof(path) - 1),
+              0);
+    EXPECT_EQ(path, device_.MountPath("mounted/d/e"));
+    EXPECT_EQ(faccessat(opened.get(), "../e/f", R_OK, 0), 0);
+  }
+  ASSERT_EQ(unlink(device_.MountPath("mounted/d/e/f").c_str()), 0);
+  EXPECT_EQ(file.Open(mount.get(), O_RDONLY), -1);
+  EXPECT_EQ(errno, ESTALE);
+  ASSERT_TRUE(forget());
+  ASSERT_EQ(rmdir(device_.LowerPath("mounted/d/e").c_str()), 0);
+  EXPECT_EQ(directory.Open(mount.get(), O_RDONLY), -1);
+  EXPECT_EQ(errno, ESTALE);
 }
 
 INSTANTIATE_ON_TMPFS_AND_DISK(PosixTest);

@@ -159,6 +159,7 @@ bool Daemon::MountVolumes(StartError& error) {
                                  ? settings_.descriptor_budget
                                  : limit / 2;
   shared.warm_backing_ids = settings_.warm_backing_ids;
+  shared.max_backing_ids = settings_.max_backing_ids;
   shared.views_dir = settings_.views_dir;
   for (const VolumeSettings& volume_settings : settings_.volumes) {
     absl::StatusOr<std::unique_ptr<Volume>> volume =
@@ -179,12 +180,32 @@ bool Daemon::MountVolumes(StartError& error) {
       LOG(WARNING) << volume->name() << ": " << warning;
     }
   }
+  if (absl::Status status = BindGrants(); !status.ok()) {
+    return Fail(error, kExitInternal, status);
+  }
   policies_->OnChange([this] {
     for (const std::unique_ptr<Volume>& volume : volumes_) {
       volume->InvalidateAll();
     }
   });
   return true;
+}
+
+absl::Status Daemon::BindGrants() {
+  grants_ = std::make_unique<GrantBook>(
+      state_.get(), [this](std::string_view name, uint32_t user) -> LowerTree* {
+        for (const std::unique_ptr<Volume>& volume : volumes_) {
+          if (volume->name() != name || volume->posix()) continue;
+          LowerTree* const tree = volume->trees().Of(user);
+          return tree != nullptr && tree->user() == user ? tree : nullptr;
+        }
+        return nullptr;
+      });
+  grants_->Load();
+  return policies_->SetBinder(
+      [this](const policy::Snapshot& snapshot, policy::Issues& warnings) {
+        return grants_->Bind(snapshot, warnings);
+      });
 }
 
 Daemon::~Daemon() { Stop(); }
@@ -198,7 +219,12 @@ void Daemon::Stop() {
   maintenance_ = nullptr;
   // Nobody asks any more; then nothing is posted any more; then nobody comes.
   if (server_ != nullptr) server_->Stop();
-  if (policies_ != nullptr) policies_->OnChange(nullptr);
+  if (policies_ != nullptr) {
+    policies_->OnChange(nullptr);
+    // Grants hold lower nodes, which the volumes' trees outlive.
+    policies_->SetBinder(nullptr).IgnoreError();
+    grants_ = nullptr;
+  }
   for (const std::unique_ptr<Volume>& volume : volumes_) volume->Unmount();
   // While requests are answered: an invalidation may wait for one.
   if (invalidations_ != nullptr) invalidations_->Stop();
@@ -275,8 +301,13 @@ absl::StatusOr<control::v1::Explanation> Daemon::Explain(
     const control::v1::ExplainRequest& request) {
   absl::StatusOr<Volume*> volume = FindVolume(request.volume());
   if (!volume.ok()) return volume.status();
-  return ExplainRequest(request, *policies_->rules().snapshot(),
-                        (*volume)->tree());
+  LowerTree* const tree = (*volume)->trees().Of(request.uid() / kUserRange);
+  if (tree == nullptr) {
+    return kernel::ErrnoStatus(
+        ENOENT, absl::StrCat("volume ", (*volume)->name(), " of user ",
+                             request.uid() / kUserRange));
+  }
+  return ExplainRequest(request, policies_->rules().in_force(), *tree);
 }
 
 absl::StatusOr<control::v1::ViewResponse> Daemon::View(
@@ -315,7 +346,7 @@ absl::StatusOr<control::Backend::RunReply> Daemon::Run(
     control::v1::RunResponse::Mount& out = *reply.message.add_mounts();
     out.set_volume(volume->name());
     out.set_mountpoint(volume->mountpoint());
-    reply.message.add_hide(volume->lower());
+    reply.message.add_hide(DirectoryOfTrees(volume->lower()));
     reply.mounts.push_back(*std::move(mount));
   }
   return reply;
@@ -366,10 +397,11 @@ absl::StatusOr<control::v1::FileResponse> Daemon::File(
     const control::v1::FileRequest& request) {
   absl::StatusOr<Volume*> volume = FindVolume(request.volume());
   if (!volume.ok()) return volume.status();
-  if (request.user() != (*volume)->tree().user()) {
+  LowerTree* const tree = (*volume)->trees().Of(request.user());
+  if (tree == nullptr || tree->user() != request.user()) {
     return kernel::ErrnoStatus(ENOENT, absl::StrCat("user ", request.user()));
   }
-  return DescribeFile((*volume)->tree(), request.path());
+  return DescribeFile(*tree, request.path());
 }
 
 }  // namespace fused

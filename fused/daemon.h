@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "fused/control/backend.h"
 #include "fused/control/server.h"
+#include "fused/grant_book.h"
 #include "fused/media/index.h"
 #include "fused/policy_manager.h"
 #include "fused/settings.h"
@@ -74,6 +75,7 @@ class Daemon : public control::Backend {
   bool Prepare(StartError& error);
   void StartIndex();
   bool MountVolumes(StartError& error);
+  absl::Status BindGrants();
   bool Listen(StartError& error);
   absl::StatusOr<Volume*> FindVolume(const std::string& name) const;
   absl::StatusOr<ViewIdentity> IdentityOf(const std::string& package,
@@ -82,6 +84,7 @@ class Daemon : public control::Backend {
   const Settings settings_;
   std::unique_ptr<StateDir> state_;
   std::unique_ptr<PolicyManager> policies_;
+  std::unique_ptr<GrantBook> grants_;
   kernel::Features features_;
   std::unique_ptr<kernel::InvalidationWorker> invalidations_;
   std::unique_ptr<media::Index> index_;

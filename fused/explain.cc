@@ -27,6 +27,8 @@ absl::StatusOr<policy::Object> ObjectOf(std::string_view path,
       return absl::InvalidArgumentError(
           "the path must be relative to the volume, without . and ..");
     }
+    // What a directory hides is told by the directory.
+    if (node != nullptr) location = node->Classify(snapshot).location;
     location = snapshot.Child(location, name);
     if (node == nullptr || !node->is_directory()) {
       node = nullptr;
@@ -43,8 +45,9 @@ absl::StatusOr<policy::Object> ObjectOf(std::string_view path,
 }  // namespace
 
 absl::StatusOr<control::v1::Explanation> ExplainRequest(
-    const control::v1::ExplainRequest& request,
-    const policy::Snapshot& snapshot, LowerTree& tree) {
+    const control::v1::ExplainRequest& request, const InForce& rules,
+    LowerTree& tree) {
+  const policy::Snapshot& snapshot = *rules.snapshot;
   const std::optional<policy::Operation> operation =
       control::OperationOf(request.operation());
   if (!operation.has_value()) {
@@ -53,9 +56,13 @@ absl::StatusOr<control::v1::Explanation> ExplainRequest(
   absl::StatusOr<policy::Object> object =
       ObjectOf(request.path(), snapshot, tree);
   if (!object.ok()) return object.status();
-  return control::ToMessage(
-      snapshot, *object,
-      snapshot.Explain(snapshot.SubjectOf(request.uid()), *object, *operation));
+  const policy::Subject subject = snapshot.SubjectOf(request.uid());
+  if (rules.grants != nullptr &&
+      rules.grants->OperationsOf(object->file, subject).Has(*operation)) {
+    object->facts |= policy::kFactGranted;
+  }
+  return control::ToMessage(snapshot, *object,
+                            snapshot.Explain(subject, *object, *operation));
 }
 
 }  // namespace fused

@@ -4,7 +4,7 @@
 
 #include "absl/status/statusor.h"
 #include "fused/lower_node.h"
-#include "policy/engine.h"
+#include "fused/rules.h"
 #include "proto/control.pb.h"
 
 namespace fused {
@@ -13,8 +13,8 @@ namespace fused {
 // by its name (a trailing slash: a directory). INVALID_ARGUMENT: no path or
 // operation. Thread-safe.
 absl::StatusOr<control::v1::Explanation> ExplainRequest(
-    const control::v1::ExplainRequest& request,
-    const policy::Snapshot& snapshot, LowerTree& tree);
+    const control::v1::ExplainRequest& request, const InForce& rules,
+    LowerTree& tree);
 
 }  // namespace fused
 

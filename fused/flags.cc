@@ -39,6 +39,8 @@ ABSL_FLAG(OptionalNumber, descriptor_budget, std::nullopt,
           "descriptors that nodes may hold (half of the limit)");
 ABSL_FLAG(OptionalNumber, warm_backing_ids, std::nullopt,
           "backing ids kept after the last close, by view (1024)");
+ABSL_FLAG(OptionalNumber, max_backing_ids, std::nullopt,
+          "backing ids at most, by view (1048576)");
 ABSL_FLAG(OptionalNumber, max_stack_depth, std::nullopt,
           "file systems on each other for passthrough, 1 or 2 (1)");
 ABSL_FLAG(bool, daemonize, false, "return when the daemon serves");
@@ -67,6 +69,7 @@ FlagValues Values() {
   values.threads = absl::GetFlag(FLAGS_threads);
   values.descriptor_budget = absl::GetFlag(FLAGS_descriptor_budget);
   values.warm_backing_ids = absl::GetFlag(FLAGS_warm_backing_ids);
+  values.max_backing_ids = absl::GetFlag(FLAGS_max_backing_ids);
   values.max_stack_depth = absl::GetFlag(FLAGS_max_stack_depth);
   values.daemonize = absl::GetFlag(FLAGS_daemonize);
   values.check = absl::GetFlag(FLAGS_check);

@@ -8,6 +8,7 @@
 
 #include "fused/circle_guard.h"
 #include "kernel/status.h"
+#include "policy/names.h"
 
 namespace fused {
 namespace {
@@ -84,6 +85,21 @@ absl::StatusOr<Pin> LowerNode::Descriptor() {
   return pin;
 }
 
+std::optional<kernel::FileHandle> LowerNode::Handle() {
+  if (!tree_->has_handles()) return std::nullopt;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (handle_.has_value()) return handle_;
+  }
+  absl::StatusOr<Pin> pin = Descriptor();
+  if (!pin.ok()) return std::nullopt;
+  absl::StatusOr<kernel::FileHandle> handle = kernel::HandleOf((*pin)->get());
+  if (!handle.ok()) return std::nullopt;
+  absl::MutexLock lock(&mutex_);
+  handle_ = *handle;
+  return handle_;
+}
+
 bool LowerNode::Evict() {
   if (!tree_->has_handles()) return false;
   Pin pin;
@@ -106,6 +122,12 @@ bool LowerNode::Evict() {
   fd_ = nullptr;
   tree_->held_.fetch_sub(1, std::memory_order_relaxed);
   return true;
+}
+
+bool LowerNode::GiveUp() {
+  if (Evict()) return true;
+  absl::MutexLock lock(&mutex_);
+  return fd_ == nullptr;
 }
 
 absl::StatusOr<struct stat> LowerNode::Stat() {
@@ -177,7 +199,31 @@ Facts LowerNode::FactsAt(const policy::Snapshot& snapshot,
     const std::optional<Owner> maker = owner();
     if (maker.has_value()) app = snapshot.AppOf(maker->package, maker->app_id);
   }
-  return {location, snapshot.ObjectAt(location, name, is_directory(), app)};
+  Facts facts = {location,
+                 snapshot.ObjectAt(location, name, is_directory(), app)};
+  if (is_regular()) facts.object.file = file_id();
+  if (is_directory() && !location.hidden && snapshot.NomediaHides(location) &&
+      HasNomedia()) {
+    facts.location = policy::Snapshot::Hidden(location);
+  }
+  return facts;
+}
+
+bool LowerNode::HasNomedia() {
+  // Before the lower tree is asked: a change that comes later voids the answer.
+  const uint64_t changes =
+      tree_->nomedia_changes_.load(std::memory_order_acquire);
+  const uint64_t known = nomedia_.load(std::memory_order_relaxed);
+  if (known >> 1 == changes) return (known & 1) != 0;
+  absl::StatusOr<Pin> pin = Descriptor();
+  // What can't be told is hidden.
+  if (!pin.ok()) return true;
+  struct stat stat = {};
+  const bool has = fstatat((*pin)->get(), policy::kNomedia, &stat,
+                           AT_SYMLINK_NOFOLLOW) == 0 ||
+                   errno != ENOENT;
+  nomedia_.store(changes << 1 | (has ? 1 : 0), std::memory_order_relaxed);
+  return has;
 }
 
 Facts LowerNode::Classify(const policy::Snapshot& snapshot) {

@@ -105,12 +105,21 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   bool is_regular() const { return S_ISREG(type_); }
   mode_t type() const { return type_; }
   LowerTree& tree() const { return *tree_; }
+  // What policy::Object knows it by: no other's for as long as it lives.
+  uint64_t file_id() const { return reinterpret_cast<uintptr_t>(this); }
 
   // The O_PATH descriptor, opened again by its file handle where it was given
   // up. ESTALE: the inode is gone.
   absl::StatusOr<Pin> Descriptor();
 
   absl::StatusOr<struct stat> Stat();
+
+  // Its file handle. Nothing where the tree has none.
+  std::optional<kernel::FileHandle> Handle();
+
+  // Gives the descriptor up, if it can be had again and nobody uses it. True:
+  // none is held.
+  bool GiveUp();
 
   // Where it stands: for a directory the one place; for a file with several
   // names the last one that was used.
@@ -125,6 +134,9 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   Facts Classify(const policy::Snapshot& snapshot);
   // The same as if it stood at `place`.
   Facts ClassifyAt(const policy::Snapshot& snapshot, const Place& place);
+
+  // Of a directory: whether a `.nomedia` is in it.
+  bool HasNomedia();
 
   // Who made it. Asked of the lower file and the media index once.
   std::optional<Owner> owner();
@@ -159,6 +171,14 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   void SetRedaction(std::shared_ptr<const Redaction> redaction) {
     absl::MutexLock lock(&mutex_);
     redaction_.swap(redaction);
+  }
+
+  // The view (Peer::id()) that took its last name away; 0: none did.
+  uint64_t removed_by() const {
+    return removed_by_.load(std::memory_order_acquire);
+  }
+  void SetRemovedBy(uint64_t view) {
+    removed_by_.store(view, std::memory_order_release);
   }
 
   // Handles that may write, of all views.
@@ -216,8 +236,11 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   const ino_t inode_;
   const mode_t type_;
   std::atomic<int> writers_{0};
+  std::atomic<uint64_t> removed_by_{0};
   // Used since the last sweep for descriptors.
   std::atomic<bool> used_{true};
+  // What HasNomedia() found, below the tree's count of changes; 0: unknown.
+  std::atomic<uint64_t> nomedia_{0};
   absl::Mutex names_mutex_;
 
   mutable absl::Mutex mutex_;
@@ -276,6 +299,9 @@ class LowerTree {
   // as its descriptor where it has none. Its place is not set.
   absl::StatusOr<Found> Intern(kernel::Fd fd);
 
+  // The node of a file handle; ESTALE: its inode is gone. Its place is not set.
+  absl::StatusOr<Found> FindHandle(const kernel::FileHandle& handle);
+
   // Keeps a node, and what was found out of it, beyond its last use, until many
   // others have been kept since: a shared mount forgets a file between the
   // answer to an open that it must look up again and that lookup.
@@ -291,6 +317,12 @@ class LowerTree {
     return generation_.load(std::memory_order_acquire);
   }
   void BumpGeneration() { generation_.fetch_add(1, std::memory_order_acq_rel); }
+
+  // A `.nomedia` was made, removed or renamed: what is hidden is found again.
+  void NomediaChanged() {
+    nomedia_changes_.fetch_add(1, std::memory_order_acq_rel);
+    BumpGeneration();
+  }
 
   // Lives from before nodes are moved in the lower tree until their new places
   // are set: a lookup that began earlier must not set the old ones again.
@@ -325,6 +357,9 @@ class LowerTree {
   size_t descriptors() const { return held_.load(std::memory_order_relaxed); }
   bool has_handles() const { return has_handles_; }
   bool has_xattrs() const { return has_xattrs_; }
+  // One file may be found by several spellings of its name. Told by the file
+  // system; of one that can't tell, yes.
+  bool folds_case() const { return folds_case_; }
 
  private:
   friend class LowerNode;
@@ -360,8 +395,10 @@ class LowerTree {
   kernel::Fd handle_root_;
   bool has_handles_ = false;
   bool has_xattrs_ = false;
+  bool folds_case_ = false;
   std::unique_ptr<media::Tree> media_;
   std::atomic<uint64_t> generation_{1};
+  std::atomic<uint64_t> nomedia_changes_{1};
   std::atomic<uint64_t> moves_begun_{0};
   std::atomic<uint64_t> moves_over_{0};
   std::atomic<size_t> held_{0};

@@ -1,5 +1,9 @@
 // LowerTree's part of lower_node.h.
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <sys/ioctl.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 
 #include <algorithm>
@@ -17,6 +21,37 @@
 #include "kernel/status.h"
 
 namespace fused {
+namespace {
+
+bool FoldsCase(int root) {
+  constexpr int64_t kExfatMagic = 0x2011bab0;
+  constexpr int64_t kNtfs3Magic = 0x7366746e;
+  constexpr int64_t kHfsPlusMagic = 0x482b;
+  struct statfs stat = {};
+  if (fstatfs(root, &stat) != 0) return true;
+  switch (static_cast<int64_t>(stat.f_type)) {
+    case MSDOS_SUPER_MAGIC:
+    case ISOFS_SUPER_MAGIC:
+    case CIFS_SUPER_MAGIC:
+    case SMB2_SUPER_MAGIC:
+    case FUSE_SUPER_MAGIC:
+    case kExfatMagic:
+    case kNtfs3Magic:
+    case kHfsPlusMagic:
+      return true;
+    default:
+      break;
+  }
+  // ext4 and f2fs: a directory's own, which those below it inherit.
+  absl::StatusOr<kernel::Fd> fd =
+      kernel::OpenBeneath(root, ".", O_RDONLY | O_DIRECTORY);
+  if (!fd.ok()) return true;
+  int flags = 0;
+  return ioctl(fd->get(), FS_IOC_GETFLAGS, &flags) == 0 &&
+         (flags & FS_CASEFOLD_FL) != 0;
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<LowerTree>> LowerTree::Create(
     kernel::Fd root, const Options& options) {
@@ -36,6 +71,7 @@ absl::StatusOr<std::unique_ptr<LowerTree>> LowerTree::Create(
   const kernel::ProcPath path(tree->root_descriptor());
   tree->has_xattrs_ =
       getxattr(path.text, kOwnerXattr, nullptr, 0) >= 0 || errno == ENODATA;
+  tree->folds_case_ = FoldsCase(tree->root_descriptor());
   if (options.index != nullptr) {
     tree->media_ = options.index->Attach(
         {.name = {.volume = options.volume, .user = options.user},
@@ -177,6 +213,15 @@ absl::StatusOr<LowerTree::Found> LowerTree::Intern(kernel::Fd fd) {
   if (known != nullptr) return Found{std::move(known), *stat};
   Sweep();
   return Found{std::move(fresh), *stat};
+}
+
+absl::StatusOr<LowerTree::Found> LowerTree::FindHandle(
+    const kernel::FileHandle& handle) {
+  if (!has_handles_) return kernel::ErrnoStatus(ESTALE);
+  absl::StatusOr<kernel::Fd> fd =
+      kernel::OpenHandle(handle_root_.get(), handle, O_PATH);
+  if (!fd.ok()) return fd.status();
+  return Intern(*std::move(fd));
 }
 
 void LowerTree::Remove(const Key& key) {

@@ -89,15 +89,19 @@ absl::StatusOr<control::v1::FileResponse> DescribeFile(
 void FillMedia(const LowerTree& tree, control::v1::MediaStatus& status) {
   const media::Index::TreeStats stats = tree.index()->StatsOf(tree.media());
   const media::Writer::Stats disk = tree.index()->stats();
-  status.set_state(disk.degraded    ? "DEGRADED"
-                   : stats.scanning ? "SCANNING"
-                                    : "READY");
-  status.set_scanned(stats.scan.scanned);
-  status.set_adopted(stats.scan.adopted);
-  status.set_repaired(stats.scan.repaired);
-  status.set_dropped(stats.scan.dropped);
-  status.set_scans(stats.scans_done);
-  status.set_owned(tree.media()->owned());
+  if (disk.degraded) {
+    status.set_state("DEGRADED");
+  } else if (stats.scanning || status.state() == "SCANNING") {
+    status.set_state("SCANNING");
+  } else {
+    status.set_state("READY");
+  }
+  status.set_scanned(status.scanned() + stats.scan.scanned);
+  status.set_adopted(status.adopted() + stats.scan.adopted);
+  status.set_repaired(status.repaired() + stats.scan.repaired);
+  status.set_dropped(status.dropped() + stats.scan.dropped);
+  status.set_scans(status.scans() + stats.scans_done);
+  status.set_owned(status.owned() + tree.media()->owned());
   status.set_pending_writes(disk.pending);
   status.set_sql_statements(disk.statements);
   status.set_reason(disk.reason);

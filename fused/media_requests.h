@@ -15,6 +15,7 @@ namespace fused {
 absl::StatusOr<control::v1::FileResponse> DescribeFile(LowerTree& tree,
                                                        const std::string& path);
 
+// Adds a tree's figures; called for each of a volume's.
 void FillMedia(const LowerTree& tree, control::v1::MediaStatus& status);
 
 void AddExpired(const std::string& volume, const LowerTree& tree,

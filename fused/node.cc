@@ -7,8 +7,8 @@
 namespace fused {
 
 NodeTable::NodeTable(std::shared_ptr<const Peer> view,
-                     std::shared_ptr<LowerNode> root)
-    : view_(std::move(view)) {
+                     std::shared_ptr<LowerNode> root, size_t remembered)
+    : view_(std::move(view)), most_remembered_(remembered) {
   const NodeKey key{.lower = root.get()};
   auto node = std::make_shared<Node>(kernel::kRootNode, std::move(root), key,
                                      std::nullopt);
@@ -37,6 +37,14 @@ NodeTable::KeyShard& NodeTable::ShardOf(const NodeKey& key) {
 }
 
 std::shared_ptr<Node> NodeTable::Find(kernel::NodeId id) const {
+  std::shared_ptr<Node> node = FindRemembered(id);
+  if (node != nullptr && node->remembered_.load(std::memory_order_acquire)) {
+    return nullptr;
+  }
+  return node;
+}
+
+std::shared_ptr<Node> NodeTable::FindRemembered(kernel::NodeId id) const {
   IdShard& ids = ShardOf(id);
   absl::MutexLock lock(&ids.mutex);
   const auto found = ids.nodes.find(id);
@@ -53,7 +61,11 @@ std::shared_ptr<Node> NodeTable::Enter(const std::shared_ptr<LowerNode>& lower,
     const auto [entry, inserted] = keys.nodes.try_emplace(key, nullptr);
     if (!inserted) {
       Node* const node = entry->second;
-      ++node->record_.lookups;
+      if (node->record_.lookups++ == 0) {
+        Recall(*node);
+        size_.fetch_add(1, std::memory_order_relaxed);
+        lower->AddSighting({view_, node->id()});
+      }
       IdShard& ids = ShardOf(node->id());
       absl::MutexLock id_lock(&ids.mutex);
       return ids.nodes.at(node->id());
@@ -77,24 +89,67 @@ bool NodeTable::Forget(kernel::NodeId id, uint64_t lookups) {
   const std::shared_ptr<Node> node = Find(id);
   if (node == nullptr) return false;
   KeyShard& keys = ShardOf(node->key);
-  // Let go of outside the locks.
-  std::shared_ptr<Node> gone;
   {
     absl::MutexLock lock(&keys.mutex);
     uint64_t& count = node->record_.lookups;
+    if (count == 0) return false;
     count -= count < lookups ? count : lookups;
     if (count != 0) return false;
-    keys.nodes.erase(node->key);
-    IdShard& ids = ShardOf(id);
-    absl::MutexLock id_lock(&ids.mutex);
-    const auto found = ids.nodes.find(id);
-    if (found == ids.nodes.end()) return false;
-    gone = std::move(found->second);
-    ids.nodes.erase(found);
+    if (most_remembered_ > 0) {
+      Remember(node);
+    } else {
+      Erase(keys, *node);
+    }
   }
   size_.fetch_sub(1, std::memory_order_relaxed);
   node->lower->RemoveSighting({view_, id});
+  if (most_remembered_ > 0) {
+    // The last view to forget it gives its descriptor up.
+    if (node->lower->sightings().empty() && !node->lower->GiveUp()) Drop(node);
+    Shrink(most_remembered_);
+  }
   return true;
+}
+
+void NodeTable::Erase(KeyShard& keys, const Node& node) {
+  keys.nodes.erase(node.key);
+  IdShard& ids = ShardOf(node.id());
+  absl::MutexLock lock(&ids.mutex);
+  // Not the last use: the caller has one.
+  ids.nodes.erase(node.id());
+}
+
+void NodeTable::Remember(const std::shared_ptr<Node>& node) {
+  node->remembered_.store(true, std::memory_order_release);
+  absl::MutexLock lock(&memory_mutex_);
+  node->place_in_memory_ = memory_.insert(memory_.end(), node);
+}
+
+void NodeTable::Recall(Node& node) {
+  node.remembered_.store(false, std::memory_order_release);
+  absl::MutexLock lock(&memory_mutex_);
+  memory_.erase(node.place_in_memory_);
+}
+
+void NodeTable::Drop(const std::shared_ptr<Node>& node) {
+  KeyShard& keys = ShardOf(node->key);
+  absl::MutexLock lock(&keys.mutex);
+  // The kernel may know it again, or another thread have been as quick.
+  if (!node->remembered_.load(std::memory_order_acquire)) return;
+  Recall(*node);
+  Erase(keys, *node);
+}
+
+void NodeTable::Shrink(size_t most) {
+  for (;;) {
+    std::shared_ptr<Node> oldest;
+    {
+      absl::MutexLock lock(&memory_mutex_);
+      if (memory_.size() <= most) return;
+      oldest = memory_.front();
+    }
+    Drop(oldest);
+  }
 }
 
 std::vector<std::shared_ptr<Node>> NodeTable::All() const {
@@ -102,7 +157,11 @@ std::vector<std::shared_ptr<Node>> NodeTable::All() const {
   all.reserve(size());
   for (const IdShard& ids : ids_) {
     absl::MutexLock lock(&ids.mutex);
-    for (const auto& [id, node] : ids.nodes) all.push_back(node);
+    for (const auto& [id, node] : ids.nodes) {
+      if (!node->remembered_.load(std::memory_order_acquire)) {
+        all.push_back(node);
+      }
+    }
   }
   return all;
 }
@@ -111,6 +170,7 @@ void NodeTable::Clear() {
   for (const std::shared_ptr<Node>& node : All()) {
     Forget(node->id(), UINT64_MAX);
   }
+  Shrink(0);
 }
 
 }  // namespace fused

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -85,13 +86,21 @@ class Node {
  private:
   friend class NodeTable;
   NodeRecord record_;  // lookups: guarded by the table's shard
+  // The kernel has forgotten it, the table has not. Changed under the shard's
+  // mutex.
+  std::atomic<bool> remembered_{false};
+  std::list<std::shared_ptr<Node>>::iterator place_in_memory_;
 };
 
 // Thread-safe.
 class NodeTable {
  public:
-  // The root is there from the start and never forgotten.
-  NodeTable(std::shared_ptr<const Peer> view, std::shared_ptr<LowerNode> root);
+  // The root is there from the start and never forgotten. Of `remembered` nodes
+  // at most the ids outlive the kernel's knowledge of them: for the file
+  // handles of an exported mount. They hold no descriptor, so that none keeps a
+  // removed file's space.
+  NodeTable(std::shared_ptr<const Peer> view, std::shared_ptr<LowerNode> root,
+            size_t remembered = 0);
   NodeTable(const NodeTable&) = delete;
   NodeTable& operator=(const NodeTable&) = delete;
   // Forgets all.
@@ -99,17 +108,20 @@ class NodeTable {
 
   // Null for an id that the kernel was never given, or forgot.
   std::shared_ptr<Node> Find(kernel::NodeId id) const;
+  // The same, or what is remembered of an id that the kernel forgot.
+  std::shared_ptr<Node> FindRemembered(kernel::NodeId id) const;
 
   // The node for `key`, made where there is none, with one lookup more.
   std::shared_ptr<Node> Enter(const std::shared_ptr<LowerNode>& lower,
                               const NodeKey& key, std::optional<Place> place);
 
-  // Takes `lookups` back. True: the node is gone.
+  // Takes `lookups` back. True: the kernel knows the node no more.
   bool Forget(kernel::NodeId id, uint64_t lookups);
 
-  // Forgets all but the root.
+  // Forgets all but the root, and remembers nothing.
   void Clear();
 
+  // Those that the kernel knows; so does size().
   std::vector<std::shared_ptr<Node>> All() const;
 
   size_t size() const { return size_.load(std::memory_order_relaxed); }
@@ -131,11 +143,26 @@ class NodeTable {
   IdShard& ShardOf(kernel::NodeId id) const { return ids_[id % kShards]; }
   KeyShard& ShardOf(const NodeKey& key);
 
+  // Of a node without lookups, whose shard is `keys`.
+  void Erase(KeyShard& keys, const Node& node)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(keys.mutex);
+  void Remember(const std::shared_ptr<Node>& node);
+  void Recall(Node& node);
+  // Remembers a node no more, but where the kernel knows it again.
+  void Drop(const std::shared_ptr<Node>& node);
+  // Drops the oldest until `most` are left.
+  void Shrink(size_t most);
+
   const std::shared_ptr<const Peer> view_;
+  const size_t most_remembered_;
   std::atomic<kernel::NodeId> next_{kernel::kRootNode + 1};
   std::atomic<size_t> size_{0};
   mutable IdShard ids_[kShards];
   KeyShard keys_[kShards];
+  // Locked after a KeyShard.
+  mutable absl::Mutex memory_mutex_;
+  // Oldest first.
+  std::list<std::shared_ptr<Node>> memory_ ABSL_GUARDED_BY(memory_mutex_);
 };
 
 }  // namespace fused

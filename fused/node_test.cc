@@ -2,8 +2,11 @@
 #include "fused/node.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -17,6 +20,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
+#include "kernel/status.h"
 #include "kernel/testing/scratch.h"
 
 namespace fused {
@@ -59,6 +63,23 @@ class NodeTest : public testing::Test {
   std::unique_ptr<LowerTree> tree_;
   std::shared_ptr<Peer> peer_ = std::make_shared<Peer>(1);
   std::unique_ptr<NodeTable> table_;
+};
+
+class RememberingTest : public NodeTest {
+ protected:
+  void SetUp() override {
+    NodeTest::SetUp();
+    if (!tree_->has_handles()) {
+      GTEST_SKIP() << "NOT TESTED: opening files by handle needs root and a "
+                      "file system that has handles";
+    }
+    RememberAtMost(10);
+  }
+
+  void RememberAtMost(size_t most) {
+    table_ = nullptr;
+    table_ = std::make_unique<NodeTable>(peer_, tree_->root(), most);
+  }
 };
 
 TEST_F(NodeTest, TheRootIsNeverForgotten) {
@@ -164,6 +185,86 @@ TEST_F(NodeTest, ClearForgetsAll) {
   for (const auto& file : files) EXPECT_TRUE(file->sightings().empty());
   // What is in use outlives its name.
   EXPECT_EQ(held->lower, files[7]);
+}
+
+TEST_F(RememberingTest, ANodeKeepsItsIdAlone) {
+  std::shared_ptr<LowerNode> file = File("a");
+  const size_t before = tree_->descriptors();
+  const kernel::NodeId id = Enter(file)->id();
+  EXPECT_FALSE(table_->Forget(id, 0));
+  EXPECT_TRUE(table_->Forget(id, 1));
+  EXPECT_FALSE(table_->Forget(id, 1));
+  EXPECT_EQ(table_->Find(id), nullptr);
+  EXPECT_EQ(table_->size(), 1u);
+  EXPECT_EQ(table_->All().size(), 1u);
+  EXPECT_TRUE(file->sightings().empty());
+  EXPECT_EQ(tree_->descriptors(), before - 1);
+  // By the handle, or by a name.
+  ASSERT_NE(table_->FindRemembered(id), nullptr);
+  EXPECT_EQ(table_->FindRemembered(id)->lower, file);
+  EXPECT_THAT(file->Stat(), IsOk());
+  EXPECT_EQ(Enter(file)->id(), id);
+  EXPECT_EQ(table_->size(), 2u);
+  EXPECT_EQ(file->sightings().size(), 1u);
+  ASSERT_NE(table_->Find(id), nullptr);
+  EXPECT_TRUE(table_->Forget(id, 1));
+  // Not by a new file of the same name.
+  ASSERT_EQ(unlink(scratch_.Path("a").c_str()), 0);
+  EXPECT_TRUE(kernel::IsErrno(file->Stat().status(), ESTALE));
+  EXPECT_NE(Enter(File("a"))->id(), id);
+  table_->Clear();
+  EXPECT_EQ(table_->FindRemembered(id), nullptr);
+}
+
+TEST_F(RememberingTest, TheOldestAreRememberedNoMore) {
+  RememberAtMost(3);
+  std::vector<kernel::NodeId> ids;
+  for (int i = 0; i < 5; ++i) ids.push_back(Enter(File(absl::StrCat(i)))->id());
+  for (int i = 0; i < 3; ++i) table_->Forget(ids[i], 1);
+  // Known again, then the latest.
+  Enter(File("0"));
+  table_->Forget(ids[0], 1);
+  for (int i = 3; i < 5; ++i) table_->Forget(ids[i], 1);
+  EXPECT_EQ(table_->FindRemembered(ids[1]), nullptr);
+  EXPECT_EQ(table_->FindRemembered(ids[2]), nullptr);
+  for (const int i : {0, 3, 4}) {
+    EXPECT_NE(table_->FindRemembered(ids[i]), nullptr) << i;
+  }
+}
+
+// A descriptor of a removed file would keep its space.
+TEST_F(RememberingTest, WhatIsInUseIsNotRemembered) {
+  const std::shared_ptr<LowerNode> file = File("a");
+  const kernel::NodeId id = Enter(file)->id();
+  const absl::StatusOr<Pin> pin = file->Descriptor();
+  ASSERT_THAT(pin, IsOk());
+  EXPECT_TRUE(table_->Forget(id, 1));
+  EXPECT_EQ(table_->FindRemembered(id), nullptr);
+}
+
+TEST_F(RememberingTest, RacesOfRememberingAndRecalling) {
+  RememberAtMost(2);
+  constexpr int kFiles = 5;
+  constexpr int kThreads = 4;
+  std::vector<std::shared_ptr<LowerNode>> files;
+  for (int i = 0; i < kFiles; ++i) files.push_back(File(absl::StrCat(i)));
+  std::atomic<int> lost{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 3000; ++i) {
+        const auto& file = files[static_cast<size_t>(i * (t + 1)) % kFiles];
+        const kernel::NodeId id = Enter(file)->id();
+        const std::shared_ptr<Node> found = table_->Find(id);
+        if (found == nullptr || found->lower != file) ++lost;
+        table_->Forget(id, 1);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(lost, 0);
+  EXPECT_EQ(table_->size(), 1u);
+  for (const auto& file : files) EXPECT_TRUE(file->sightings().empty());
 }
 
 // Threads look up and forget as the kernel does: never more than they hold.

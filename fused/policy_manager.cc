@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "fused/control/convert.h"
+#include "fused/grants.h"
 #include "kernel/status.h"
 
 namespace fused {
@@ -196,6 +197,25 @@ absl::Status PolicyManager::Check(const Start& start) {
   return absl::OkStatus();
 }
 
+absl::Status PolicyManager::SetBinder(Binder binder) {
+  absl::MutexLock lock(&mutex_);
+  binder_ = std::move(binder);
+  std::shared_ptr<const Snapshot> snapshot = rules_.snapshot();
+  std::shared_ptr<const Grants> grants;
+  if (binder_) {
+    Issues warnings;
+    absl::StatusOr<std::shared_ptr<const Grants>> bound =
+        binder_(*snapshot, warnings);
+    if (!bound.ok()) return bound.status();
+    for (const policy::Issue& issue : warnings) {
+      LOG(WARNING) << kAppsFile << ": " << issue.ToString();
+    }
+    grants = *std::move(bound);
+  }
+  rules_.Set(std::move(snapshot), std::move(grants));
+  return absl::OkStatus();
+}
+
 void PolicyManager::OnChange(std::function<void()> changed) {
   absl::MutexLock lock(&mutex_);
   changed_ = std::move(changed);
@@ -203,11 +223,19 @@ void PolicyManager::OnChange(std::function<void()> changed) {
 
 absl::Status PolicyManager::Commit(const char* file,
                                    const google::protobuf::Message& message,
-                                   std::shared_ptr<const Snapshot> snapshot) {
+                                   std::shared_ptr<const Snapshot> snapshot,
+                                   Issues& warnings) {
+  std::shared_ptr<const Grants> grants;
+  if (binder_) {
+    absl::StatusOr<std::shared_ptr<const Grants>> bound =
+        binder_(*snapshot, warnings);
+    if (!bound.ok()) return bound.status();
+    grants = *std::move(bound);
+  }
   // On disk first: what was acknowledged is in force after any crash.
   absl::Status status = state_->Write(file, message.SerializeAsString());
   if (!status.ok()) return status;
-  rules_.Set(std::move(snapshot));
+  rules_.Set(std::move(snapshot), std::move(grants));
   if (changed_) changed_();
   return absl::OkStatus();
 }
@@ -241,7 +269,7 @@ control::v1::PushResponse PolicyManager::PushPolicy(
   }
   if (snapshot != nullptr && !request.dry_run()) {
     const absl::Status status =
-        Commit(kPolicyFile, loaded->compiled->source(), snapshot);
+        Commit(kPolicyFile, loaded->compiled->source(), snapshot, issues);
     if (status.ok()) {
       policy_ = loaded->compiled;
       ++epoch_;
@@ -287,7 +315,8 @@ control::v1::PushResponse PolicyManager::PushApps(
     snapshot = nullptr;
   }
   if (snapshot != nullptr && !request.dry_run()) {
-    const absl::Status status = Commit(kAppsFile, parsed->message, snapshot);
+    const absl::Status status =
+        Commit(kAppsFile, parsed->message, snapshot, issues);
     if (status.ok()) {
       response.set_version(version);
       response.set_sha256(snapshot->apps_sha256());

@@ -41,6 +41,15 @@ class PolicyManager {
   Rules& rules() { return rules_; }
   const Rules& rules() const { return rules_; }
 
+  // Finds the files that a snapshot's directory grants access to; called before
+  // the snapshot is put in force. What can't be granted is a warning; an error
+  // refuses the push.
+  using Binder = std::function<absl::StatusOr<std::shared_ptr<const Grants>>(
+      const policy::Snapshot&, policy::Issues& warnings)>;
+  // From now on; before, and after null, there are no grants. Binds what is in
+  // force.
+  absl::Status SetBinder(Binder binder);
+
   // Called after a snapshot was put in force and before it is acknowledged; no
   // lock is held that a request needs.
   void OnChange(std::function<void()> changed);
@@ -69,7 +78,8 @@ class PolicyManager {
   // Persists, then puts in force.
   absl::Status Commit(const char* file,
                       const google::protobuf::Message& message,
-                      std::shared_ptr<const policy::Snapshot> snapshot)
+                      std::shared_ptr<const policy::Snapshot> snapshot,
+                      policy::Issues& warnings)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   StateDir* const state_;
@@ -77,6 +87,7 @@ class PolicyManager {
   absl::Mutex mutex_;
   std::shared_ptr<const policy::CompiledPolicy> policy_ ABSL_GUARDED_BY(mutex_);
   policy::Parsed<policy::v1::AppDirectory> apps_ ABSL_GUARDED_BY(mutex_);
+  Binder binder_ ABSL_GUARDED_BY(mutex_);
   std::function<void()> changed_ ABSL_GUARDED_BY(mutex_);
   uint64_t epoch_ ABSL_GUARDED_BY(mutex_) = 0;
   bool policy_is_new_ ABSL_GUARDED_BY(mutex_) = false;

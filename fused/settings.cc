@@ -205,6 +205,13 @@ absl::Status CheckVolume(const Volume& volume) {
   }
   if (volume.lower().empty()) return Wrong(name, "LOWER is missing");
   if (volume.mountpoint().empty()) return Wrong(name, "MOUNTPOINT is missing");
+  if (absl::StrContains(volume.mountpoint(), "{user}")) {
+    return Wrong(name, "MOUNTPOINT is one for all users: {user} is for LOWER");
+  }
+  if (volume.profile() == config::v1::POSIX &&
+      absl::StrContains(volume.lower(), "{user}")) {
+    return Wrong(name, "the profile posix has no trees of users");
+  }
   if (volume.max_stack_depth() > 2) {
     return Wrong(name, "max_stack_depth must be 1 or 2");
   }
@@ -366,6 +373,9 @@ absl::Status SetNumbers(const FlagValues& flags, const Config& file,
   settings.warm_backing_ids =
       flags.warm_backing_ids.value_or(file.warm_backing_ids());
   if (settings.warm_backing_ids == 0) settings.warm_backing_ids = 1024;
+  settings.max_backing_ids =
+      flags.max_backing_ids.value_or(file.max_backing_ids());
+  if (settings.max_backing_ids == 0) settings.max_backing_ids = 1 << 20;
   if (file.maintain_seconds() != 0) {
     settings.maintain_seconds = file.maintain_seconds();
   }
@@ -463,6 +473,9 @@ absl::StatusOr<Settings> MakeSettings(
   for (Volume& volume : *volumes) {
     auto complete = Complete(std::move(volume), flags, mount_options);
     if (!complete.ok()) return complete.status();
+    if (!settings.volumes.empty()) {
+      absl::StrAppend(&complete->view_name, "-", complete->config.name());
+    }
     settings.volumes.push_back(*std::move(complete));
   }
   if (auto status = CheckDifferent(settings.volumes); !status.ok()) {

@@ -32,6 +32,9 @@ struct VolumeSettings {
   // `lower` and `mountpoint` are absolute; `lower` may contain "{user}".
   config::v1::Volume config;
   MountOptions mount;
+  // What app views' paths end in: "storage", for all volumes but the first with
+  // the volume's name behind.
+  std::string view_name = "storage";
 
   bool posix() const { return config.profile() == config::v1::POSIX; }
 };
@@ -51,6 +54,7 @@ struct Settings {
   // 0: half of the process's limit.
   uint32_t descriptor_budget = 0;
   uint32_t warm_backing_ids = 1024;
+  uint32_t max_backing_ids = 1 << 20;
   // Between two searches for expired files.
   uint32_t maintain_seconds = 6 * 60 * 60;
   // Return when it serves.
@@ -75,6 +79,7 @@ struct FlagValues {
   std::optional<uint32_t> threads;
   std::optional<uint32_t> descriptor_budget;
   std::optional<uint32_t> warm_backing_ids;
+  std::optional<uint32_t> max_backing_ids;
   std::optional<uint32_t> max_stack_depth;
   bool daemonize = false;
   bool check = false;

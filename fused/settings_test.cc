@@ -61,6 +61,8 @@ TEST(SettingsTest, Defaults) {
   EXPECT_EQ("/run/fused/views", settings->views_dir);
   EXPECT_EQ(config::v1::DEV, settings->transport);
   EXPECT_GE(settings->threads, 2);
+  EXPECT_EQ(1024u, settings->warm_backing_ids);
+  EXPECT_EQ(1u << 20, settings->max_backing_ids);
   EXPECT_FALSE(settings->daemonize);
 }
 
@@ -91,6 +93,13 @@ TEST(SettingsTest, PathsBecomeAbsolute) {
   EXPECT_EQ(here + "/lower/{user}", settings->volumes[0].config.lower());
   EXPECT_EQ(here + "/mnt", settings->volumes[0].config.mountpoint());
   EXPECT_EQ(here + "/p", settings->policy);
+}
+
+TEST(SettingsTest, UsersTrees) {
+  EXPECT_TRUE(Parse({"fused", "/lower/{user}/media", "/mnt"}).ok());
+  EXPECT_FALSE(Parse({"fused", "/lower", "/mnt/{user}"}).ok());
+  EXPECT_FALSE(
+      Parse({"fused", "--profile=posix", "/lower/{user}", "/mnt"}).ok());
 }
 
 TEST(SettingsTest, PosixHasNoneOfTheMediaOptions) {
@@ -173,7 +182,7 @@ TEST(SettingsTest, UringIsUnimplemented) {
 
 TEST(SettingsTest, AConfigWithSeveralVolumes) {
   const std::string path = WriteConfig(R"(
-    volumes { name: "one" lower: "/a/{user}" mountpoint: "/m1"
+    volumes { name: "one" lower: "/a" mountpoint: "/m1"
               profile: POSIX mount_options: "ro,noexec" max_stack_depth: 2 }
     volumes { name: "two" lower: "/b" mountpoint: "/m2" passthrough: OFF }
     control: "/c" state_dir: "/s" admin_uids: 5 threads: 3
@@ -199,6 +208,24 @@ TEST(SettingsTest, AConfigWithSeveralVolumes) {
   settings = Parse({"fused", "--config=" + path, "--passthrough=off"});
   ASSERT_TRUE(settings.ok()) << settings.status();
   EXPECT_EQ(config::v1::OFF, settings->volumes[0].config.passthrough());
+}
+
+TEST(SettingsTest, BackingIds) {
+  const std::string path =
+      WriteConfig("warm_backing_ids: 7 max_backing_ids: 9\n");
+  auto settings = Parse({"fused", "--config=" + path, "/a", "/b"});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  EXPECT_EQ(7u, settings->warm_backing_ids);
+  EXPECT_EQ(9u, settings->max_backing_ids);
+  settings = Parse({"fused", "--config=" + path, "--warm_backing_ids=0",
+                    "--max_backing_ids=3", "/a", "/b"});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  EXPECT_EQ(1024u, settings->warm_backing_ids);
+  EXPECT_EQ(3u, settings->max_backing_ids);
+  EXPECT_THAT(ErrorOf({"fused", "/a", "/b", "--max_backing_ids=4294967296"}),
+              HasSubstr("--max_backing_ids"));
+  EXPECT_THAT(ErrorOf({"fused", "/a", "/b", "--warm_backing_ids=-1"}),
+              HasSubstr("--warm_backing_ids"));
 }
 
 TEST(SettingsTest, AWrongConfigSaysWhere) {

@@ -1,12 +1,25 @@
 #include "fused/view.h"
 
+#include <cstddef>
+#include <cstdint>
 #include <ctime>
+#include <random>
 #include <utility>
 
 #include "absl/log/log.h"
 
 namespace fused {
 namespace {
+
+// What file handles of an exported mount can be opened of what the kernel has
+// forgotten.
+constexpr size_t kMostRemembered = 1 << 16;
+
+// The kernel keeps 32 bits of it.
+uint64_t Generation() {
+  std::random_device random;
+  return std::uniform_int_distribution<uint32_t>(1, UINT32_MAX)(random);
+}
 
 uint64_t NextViewId() {
   static std::atomic<uint64_t> next{1};
@@ -26,7 +39,10 @@ View::View(const VolumeContext& context, ViewIdentity identity)
       identity_(std::move(identity)),
       peer_(std::make_shared<Peer>(NextViewId())),
       mounted_(Now()),
-      nodes_(peer_, context.tree->root()) {}
+      generation_(context.posix ? Generation() : 0),
+      nodes_(
+          peer_, context.tree->root(),
+          context.posix && context.tree->has_handles() ? kMostRemembered : 0) {}
 
 View::~View() { Close(); }
 
@@ -55,6 +71,41 @@ void View::Close() {
     directories_.Remove(handle->id);
   }
   nodes_.Clear();
+  absl::MutexLock lock(&roots_mutex_);
+  for (const auto& [user, root] : roots_) {
+    root->lower->RemoveSighting({peer_, kernel::kRootNode});
+  }
+  roots_.clear();
+}
+
+std::shared_ptr<Node> View::FindNode(const Actor& actor,
+                                     kernel::NodeId id) const {
+  const bool several = context_.trees != nullptr &&
+                       context_.trees->per_user() && identity_.shared();
+  if (id != kernel::kRootNode || !several) return nodes_.Find(id);
+  return RootOf(actor.subject.user);
+}
+
+std::shared_ptr<Node> View::RootOf(uint32_t user) const {
+  {
+    absl::ReaderMutexLock lock(&roots_mutex_);
+    const auto found = roots_.find(user);
+    if (found != roots_.end()) return found->second;
+  }
+  LowerTree* const tree = context_.trees->Of(user);
+  // Who has no tree stands before another's, which does not exist for him.
+  if (tree == nullptr || tree == context_.tree) {
+    return nodes_.Find(kernel::kRootNode);
+  }
+  const NodeKey key{.lower = tree->root().get()};
+  auto made = std::make_shared<Node>(kernel::kRootNode, tree->root(), key,
+                                     std::nullopt);
+  absl::MutexLock lock(&roots_mutex_);
+  const auto [entry, inserted] = roots_.emplace(user, std::move(made));
+  if (inserted) {
+    entry->second->lower->AddSighting({peer_, kernel::kRootNode});
+  }
+  return entry->second;
 }
 
 void View::Init(const kernel::Connection& connection) {
@@ -91,7 +142,7 @@ void View::ListHandles(std::optional<uid_t> uid,
     out.set_package(identity_.package);
     out.set_user(identity_.user);
     out.set_uid(record.uid);
-    out.set_path(context_.tree->PathOf(*handle->node->lower));
+    out.set_path(handle->node->lower->tree().PathOf(*handle->node->lower));
     out.set_io(handle->backing.valid() ? "PASSTHROUGH"
                : handle->redacted()    ? "REDACTED"
                                        : "DAEMON");
@@ -111,7 +162,7 @@ void View::ListHandles(std::optional<uid_t> uid,
     out.set_package(identity_.package);
     out.set_user(identity_.user);
     out.set_uid(handle->uid);
-    out.set_path(context_.tree->PathOf(*handle->node->lower));
+    out.set_path(handle->node->lower->tree().PathOf(*handle->node->lower));
     out.set_read(true);
     out.set_directory(true);
   }

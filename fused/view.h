@@ -14,18 +14,23 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "fused/counters.h"
+#include "fused/grants.h"
 #include "fused/handle.h"
 #include "fused/lower_node.h"
 #include "fused/media/tree.h"
 #include "fused/node.h"
 #include "fused/rules.h"
 #include "fused/told_names.h"
+#include "fused/view_parts.h"
 #include "kernel/invalidation.h"
 #include "kernel/operations.h"
 #include "kernel/session.h"
@@ -33,31 +38,6 @@
 #include "proto/control.pb.h"
 
 namespace fused {
-
-// What the views of a volume share. Outlives them.
-struct VolumeContext {
-  LowerTree* tree = nullptr;
-  const Rules* rules = nullptr;
-  kernel::InvalidationWorker* invalidations = nullptr;
-  // An open that passthrough was wanted for is served by the daemon; why.
-  std::function<void(std::string_view reason)> fallback;
-  // Opens may be given to the kernel.
-  bool passthrough = true;
-  // The lower tree's own ownership and modes; the kernel checks them, and the
-  // policy allows all.
-  bool posix = false;
-};
-
-// Whom a view belongs to.
-struct ViewIdentity {
-  // Empty: the shared view, where the caller's uid tells.
-  std::string package;
-  uint32_t user = 0;
-  // The app's absolute uid; files show as its own.
-  uid_t uid = 0;
-
-  bool shared() const { return package.empty(); }
-};
 
 // Handles every request of its superblock. Thread-safe.
 class View : public kernel::Operations {
@@ -220,42 +200,17 @@ class View : public kernel::Operations {
             kernel::HandleId handle, kernel::PollReply reply) override;
 
  private:
-  // The rules, and on whose behalf they are asked, for one request.
-  struct Actor {
-    std::shared_ptr<const policy::Snapshot> snapshot;
-    policy::Subject subject;
-    uid_t uid = 0;
-  };
-
-  // A name that a request is about: its parent and what stands there, if the
-  // actor may know.
-  struct Target {
-    std::shared_ptr<Node> parent;
-    Facts parent_facts;
-    std::string name;
-    policy::Location location;
-    // Null: nothing is there.
-    std::shared_ptr<LowerNode> lower;
-    struct stat stat = {};
-    Facts facts;  // where `lower` is not null
-    // Of what was made: what the media index has to keep before it is told.
-    uint64_t recorded = 0;
-  };
-
-  // What a new handle is made of.
-  struct NewHandle {
-    std::shared_ptr<Handle> handle;
-    std::optional<kernel::OpenFlags> flags;
-  };
-
-  // How a new regular file is made in the lower tree.
-  struct NewFile {
-    mode_t mode = 0;
-    // open(2)'s of the app.
-    int flags = 0;
-  };
+  using Actor = ViewActor;
+  using Target = ViewTarget;
+  using NewHandle = ViewNewHandle;
+  using NewFile = ViewNewFile;
 
   bool posix() const { return context_.posix; }
+
+  // view.cc
+  // The node that the actor means by `id`. Null where there is none.
+  std::shared_ptr<Node> FindNode(const Actor& actor, kernel::NodeId id) const;
+  std::shared_ptr<Node> RootOf(uint32_t user) const;
 
   // view_judge.cc
   // Whether an app view's package still has its uid.
@@ -263,6 +218,10 @@ class View : public kernel::Operations {
   Actor ActorOf(uid_t uid) const;
   policy::Decision Judge(const Actor& actor, const policy::Object& object,
                          policy::OperationSet operations) const;
+  // As Judge(), where there are grants.
+  static policy::Decision JudgeGranted(const Actor& actor,
+                                       const policy::Object& object,
+                                       policy::OperationSet operations);
   // As Judge(), for what answers only yes or no.
   absl::Status Check(const Actor& actor, const policy::Object& object,
                      policy::OperationSet operations) const;
@@ -297,10 +256,18 @@ class View : public kernel::Operations {
                                    const char* name);
   // The target's location, by where its parent stands now.
   void Locate(const Actor& actor, Target& target) const;
+  static std::optional<std::string> OtherNameOf(const Actor& actor,
+                                                const policy::Location& parent,
+                                                LowerNode& lower,
+                                                const std::string& name);
   // What stands at the target now, under the parent's names_mutex.
   absl::Status Refresh(const Actor& actor, Target& target);
   // Enters the node that the actor gets for the target, with one lookup more,
   // and fills the entry. Undone by nodes_.Forget().
+  // Whether callers of a mount that all share get different answers there, so
+  // that no name is cached.
+  bool IsShownDifferently(const Actor& actor,
+                          const policy::Location& location) const;
   std::shared_ptr<Node> EnterNode(const Actor& actor, const Target& target,
                                   kernel::Entry& entry);
   // Enters and answers; takes the node back if the kernel did not take it.
@@ -319,6 +286,8 @@ class View : public kernel::Operations {
   // view_attributes.cc
   struct stat Present(const struct stat& lower, const Facts& facts,
                       const Actor& actor) const;
+  // Whether there may be names in it that the actor must not know of.
+  bool HidesNames(const Actor& actor, const policy::Location& directory) const;
   kernel::Attributes AttributesOf(const Actor& actor, const LowerNode& lower,
                                   int own_writers, const struct stat& stat,
                                   const Facts& facts) const;
@@ -336,6 +305,8 @@ class View : public kernel::Operations {
   // view_names.cc
   // Makes what `make` makes at the target and answers with its entry. `make`
   // gets the parent's descriptor.
+  // A name was made or removed there.
+  void NameChanged(LowerNode& parent, std::string_view name) const;
   void MakeName(const kernel::Caller& caller, kernel::NodeId parent,
                 const char* name, mode_t type, policy::Operation operation,
                 const std::function<absl::Status(int parent)>& make,
@@ -369,6 +340,10 @@ class View : public kernel::Operations {
   absl::Status CheckMoveBelow(const Actor& actor,
                               const std::shared_ptr<LowerNode>& directory,
                               const policy::Location& to, int depth) const;
+  absl::Status CheckMoveOf(const Actor& actor,
+                           const std::shared_ptr<LowerNode>& child,
+                           const policy::Location& to, const std::string& name,
+                           int depth) const;
 
   // view_open.cc
   absl::StatusOr<NewHandle> OpenNode(const Actor& actor,
@@ -438,7 +413,13 @@ class View : public kernel::Operations {
   void InvalidateEverywhere(const LowerNode& lower, bool data) const;
   // Tells other views that a name changed. After the reply.
   void PostName(const LowerNode& parent, kernel::NodeId own,
-                std::string_view name) const;
+                std::string_view name, bool directory_went = false) const;
+  // Whether another view took the file's last name away, which this view's
+  // kernel may not know of yet: a name that led here is no longer its.
+  bool IsLeftBehind(Node& node) const;
+  // A name that moved there keeps no time that it may be cached for. Before the
+  // reply, where the kernel has epochs.
+  void ForgetTimeouts(kernel::NodeId parent, std::string_view name) const;
   // A lower file lost this name: backing ids of it are not kept.
   void AfterRemoved(const std::shared_ptr<LowerNode>& lower) const;
 
@@ -446,8 +427,17 @@ class View : public kernel::Operations {
   const ViewIdentity identity_;
   const std::shared_ptr<Peer> peer_;
   const struct timespec mounted_;
+  // Of all nodeids: a file handle of an exported mount must not name another
+  // file of a later one, where ids are given anew.
+  const uint64_t generation_;
   Counters counters_;
   NodeTable nodes_;
+  // The other users' roots, of a shared view with a tree for each user. All are
+  // the kernel's root node: which one it is, the caller's user says. So what
+  // stands in it is looked up for each caller.
+  mutable absl::Mutex roots_mutex_;
+  mutable absl::flat_hash_map<uint32_t, std::shared_ptr<Node>> roots_
+      ABSL_GUARDED_BY(roots_mutex_);
   ToldNames told_;
   HandleTable<Handle> files_;
   HandleTable<DirectoryHandle> directories_;

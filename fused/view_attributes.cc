@@ -50,19 +50,27 @@ struct stat View::Present(const struct stat& lower, const Facts& facts,
                   (directory ? kMediaDirectoryMode : kMediaFileMode);
   shown.st_uid = identity_.shared() ? 0 : identity_.uid;
   shown.st_gid = identity_.shared() ? kMediaGid : identity_.uid;
-  if (directory && identity_.shared()) {
-    // Where the names are not the same for all, size, times and link count
-    // would tell of the ones that are not to be seen.
-    const policy::Snapshot& snapshot = *actor.snapshot;
-    constexpr char kAnyName[] = "a";
-    if (!snapshot.UniformLookup(snapshot.Child(facts.location, kAnyName))) {
-      shown.st_nlink = 2;
-      shown.st_size = 4096;
-      shown.st_blocks = 8;
-      shown.st_atim = shown.st_mtim = shown.st_ctim = mounted_;
-    }
+  if (directory && HidesNames(actor, facts.location)) {
+    // Size, times and link count would tell of them.
+    shown.st_nlink = 2;
+    shown.st_size = 4096;
+    shown.st_blocks = 8;
+    shown.st_atim = shown.st_mtim = shown.st_ctim = mounted_;
   }
   return shown;
+}
+
+bool View::HidesNames(const Actor& actor,
+                      const policy::Location& directory) const {
+  const policy::Snapshot& snapshot = *actor.snapshot;
+  constexpr char kAnyName[] = "a";
+  const policy::Location child = snapshot.Child(directory, kAnyName);
+  if (snapshot.UniformLookup(child)) return false;
+  // What all share a cache of is one answer for all.
+  return identity_.shared() ||
+         !Check(actor, snapshot.ObjectAt(child, kAnyName, true, policy::kNoApp),
+                Operation::kLookup)
+              .ok();
 }
 
 kernel::Attributes View::AttributesOf(const Actor& actor,
@@ -75,8 +83,8 @@ kernel::Attributes View::AttributesOf(const Actor& actor,
   // knowledge; its own writers it knows of.
   attributes.cache = lower.writers() == own_writers;
   if (!posix() && identity_.shared()) {
-    attributes.cache =
-        attributes.cache && actor.snapshot->UniformLookup(facts.location);
+    attributes.cache = attributes.cache && facts.location.depth > 0 &&
+                       actor.snapshot->UniformLookup(facts.location);
   }
   return attributes;
 }
@@ -84,9 +92,9 @@ kernel::Attributes View::AttributesOf(const Actor& actor,
 void View::GetAttributes(const kernel::Caller& caller, kernel::NodeId node_id,
                          std::optional<kernel::HandleId> handle,
                          kernel::AttributesReply reply) {
-  const std::shared_ptr<Node> node = nodes_.Find(node_id);
-  if (node == nullptr) return reply.Error(Stale());
   const Actor actor = ActorOf(caller.uid);
+  const std::shared_ptr<Node> node = FindNode(actor, node_id);
+  if (node == nullptr) return reply.Error(Stale());
   Facts facts;
   if (!posix()) {
     facts = node->Classify(*actor.snapshot);
@@ -107,9 +115,9 @@ void View::GetAttributes(const kernel::Caller& caller, kernel::NodeId node_id,
 void View::Statx(const kernel::Caller& caller, kernel::NodeId node_id,
                  std::optional<kernel::HandleId> handle, uint32_t flags,
                  uint32_t mask, kernel::StatxReply reply) {
-  const std::shared_ptr<Node> node = nodes_.Find(node_id);
-  if (node == nullptr) return reply.Error(Stale());
   const Actor actor = ActorOf(caller.uid);
+  const std::shared_ptr<Node> node = FindNode(actor, node_id);
+  if (node == nullptr) return reply.Error(Stale());
   Facts facts;
   if (!posix()) {
     facts = node->Classify(*actor.snapshot);
@@ -239,11 +247,12 @@ void View::SetAttributes(const kernel::Caller& caller, kernel::NodeId node_id,
                          std::optional<kernel::HandleId> handle_id,
                          const kernel::SetAttributes& values,
                          kernel::AttributesReply reply) {
-  const std::shared_ptr<Node> node = nodes_.Find(node_id);
-  if (node == nullptr) return reply.Error(Stale());
   const Actor actor = ActorOf(caller.uid);
+  const std::shared_ptr<Node> node = FindNode(actor, node_id);
+  if (node == nullptr) return reply.Error(Stale());
   std::shared_ptr<Handle> handle;
   if (handle_id.has_value()) handle = files_.Find(*handle_id);
+  if (handle == nullptr && IsLeftBehind(*node)) return reply.Error(Stale());
   const absl::Status status =
       ApplyAttributes(actor, caller, node, handle.get(), values);
   if (!status.ok()) {
@@ -262,11 +271,11 @@ void View::SetAttributes(const kernel::Caller& caller, kernel::NodeId node_id,
 
 void View::Access(const kernel::Caller& caller, kernel::NodeId node_id,
                   int mask, kernel::StatusReply reply) {
-  const std::shared_ptr<Node> node = nodes_.Find(node_id);
-  if (node == nullptr) return reply.Error(Stale());
   // In the posix profile the kernel decides, and does not ask.
   if (posix()) return reply.Ok();
   const Actor actor = ActorOf(caller.uid);
+  const std::shared_ptr<Node> node = FindNode(actor, node_id);
+  if (node == nullptr) return reply.Error(Stale());
   const bool directory = node->lower->is_directory();
   policy::OperationSet operations = Operation::kLookup;
   if ((mask & R_OK) != 0) {
@@ -300,8 +309,10 @@ void View::Readlink(const kernel::Caller& caller, kernel::NodeId node_id,
 
 void View::Statfs(const kernel::Caller& caller, kernel::NodeId node_id,
                   kernel::StatfsReply reply) {
+  const std::shared_ptr<Node> node = FindNode(ActorOf(caller.uid), node_id);
+  if (node == nullptr) return reply.Error(Stale());
   struct statvfs value = {};
-  if (fstatvfs(context_.tree->root_descriptor(), &value) != 0) {
+  if (fstatvfs(node->lower->tree().root_descriptor(), &value) != 0) {
     return reply.Error(kernel::ErrnoStatus(errno));
   }
   reply.Send(value);

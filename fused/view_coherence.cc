@@ -34,15 +34,36 @@ void View::InvalidateEverywhere(const LowerNode& lower, bool data) const {
   InvalidateElsewhere(lower, 0, data);
 }
 
+bool View::IsLeftBehind(Node& node) const {
+  const uint64_t view = node.lower->removed_by();
+  if (view == 0 || view == peer_->id()) return false;
+  // Who has it open may open it again, by its descriptor.
+  absl::MutexLock lock(&node.open_mutex);
+  return node.handles == 0;
+}
+
 void View::PostName(const LowerNode& parent, kernel::NodeId own,
-                    std::string_view name) const {
+                    std::string_view name, bool directory_went) const {
   const Sighting self{peer_, own};
   if (!parent.SeenElsewhere(self)) return;
   for (const Sighting& sighting : parent.sightings()) {
     if (sighting == self) continue;
-    context_.invalidations->PostEntry(sighting.peer->session(), sighting.node,
-                                      name);
+    if (directory_went) {
+      context_.invalidations->PostRemoved(sighting.peer->session(),
+                                          sighting.node, name);
+    } else {
+      context_.invalidations->PostEntry(sighting.peer->session(), sighting.node,
+                                        name);
+    }
   }
+}
+
+void View::ForgetTimeouts(kernel::NodeId parent, std::string_view name) const {
+  const std::shared_ptr<kernel::Session> session = this->session();
+  if (session == nullptr || session->IncrementEpoch().ok()) return;
+  // A kernel without epochs: by the worker, for the request holds the
+  // directory.
+  context_.invalidations->PostEntry(session, parent, name);
 }
 
 void View::ExpireAllNames() const {
@@ -58,6 +79,15 @@ void View::ExpireAllNames() const {
 }
 
 void View::AfterRemoved(const std::shared_ptr<LowerNode>& lower) const {
+  if (lower->is_regular()) {
+    absl::StatusOr<struct stat> stat = lower->Stat();
+    if (!stat.ok() || stat->st_nlink == 0) {
+      lower->SetRemovedBy(peer_->id());
+      const std::shared_ptr<const Grants> grants =
+          context_.rules->in_force().grants;
+      if (grants != nullptr) grants->SetGone(lower->file_id());
+    }
+  }
   for (const Sighting& sighting : lower->sightings()) {
     const std::shared_ptr<kernel::Session> session =
         sighting.peer->session().lock();

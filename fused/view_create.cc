@@ -36,11 +36,14 @@ absl::StatusOr<policy::Decision> View::CheckCreate(const Actor& actor,
   // As it will be: made by the caller.
   const policy::Object made = actor.snapshot->ObjectAt(
       target.location, target.name, false, actor.subject.app);
+  // Whether it may be there at all comes before what the caller may do with it.
   policy::OperationSet operations = Operation::kCreate;
-  if (intent.read) operations = operations | Operation::kRead;
-  if (intent.write) operations = operations | Operation::kWrite;
   policy::Decision decision =
       actor.snapshot->DecideName(actor.subject, made, operations, target.name);
+  if (!decision.allowed()) return StatusOf(decision.error);
+  if (intent.read) operations = operations | Operation::kRead;
+  if (intent.write) operations = operations | Operation::kWrite;
+  decision = actor.snapshot->Decide(actor.subject, made, operations);
   if (!decision.allowed()) return StatusOf(decision.error);
   // A new file holds nothing to redact, and its maker may see it.
   if (decision.io == policy::IoMode::kRedacted) {
@@ -63,11 +66,11 @@ absl::StatusOr<kernel::Fd> View::MakeFile(const kernel::Caller& caller,
       kernel::OpenChild(parent, name, flags, kMediaFileMode);
   if (!fd.ok()) return fd;
   const std::optional<Owner> owner = OwnerFor(actor);
-  if (owner.has_value() && context_.tree->has_xattrs()) {
+  if (owner.has_value()) {
     // Acknowledged ownership must last: a file whose owner can't be recorded is
-    // not made.
+    // not made. Where there are no such attributes the index alone records it.
     const absl::Status status = WriteOwner(fd->get(), *owner);
-    if (!status.ok()) {
+    if (!status.ok() && !kernel::IsErrno(status, EOPNOTSUPP)) {
       unlinkat(parent, name, 0);
       return status;
     }
@@ -80,7 +83,7 @@ absl::StatusOr<kernel::Fd> View::JudgeAndMake(const kernel::Caller& caller,
                                               Target& target,
                                               const NewFile& file,
                                               policy::Decision& decision) {
-  absl::ReaderMutexLock shape(&context_.tree->shape_mutex());
+  absl::ReaderMutexLock shape(&target.parent->lower->tree().shape_mutex());
   absl::MutexLock names(&target.parent->lower->names_mutex());
   Locate(actor, target);
   absl::StatusOr<policy::Decision> decided =
@@ -92,6 +95,7 @@ absl::StatusOr<kernel::Fd> View::JudgeAndMake(const kernel::Caller& caller,
   absl::StatusOr<kernel::Fd> fd =
       MakeFile(caller, actor, (*pin)->get(), target.name.c_str(), file);
   if (!fd.ok() && !kernel::IsErrno(fd.status(), EEXIST)) return fd;
+  if (fd.ok()) NameChanged(*target.parent->lower, target.name);
   // Before anything else can take the name.
   absl::Status status = Refresh(actor, target);
   if (status.ok() && fd.ok() && target.lower != nullptr && !posix()) {
@@ -129,7 +133,7 @@ void View::TakeBackMade(const Target& target) {
 }
 
 absl::Status View::SettleMade(const Actor& actor, Target& target) {
-  const absl::Status status = context_.tree->AwaitIndex(target.recorded);
+  const absl::Status status = target.lower->tree().AwaitIndex(target.recorded);
   if (status.ok()) return status;
   {
     absl::MutexLock names(&target.parent->lower->names_mutex());
@@ -234,9 +238,9 @@ void View::Create(const kernel::Caller& caller, kernel::NodeId parent,
   if (!settled.ok()) return reply.Error(settled);
   InvalidateElsewhere(*target->parent->lower, parent, false);
   const std::shared_ptr<Node> parent_node = target->parent;
+  PostName(*parent_node->lower, parent, name);
   ReplyCreated(actor, *target, *std::move(fd), request, decision,
                std::move(reply));
-  PostName(*parent_node->lower, parent, name);
 }
 
 void View::Tmpfile(const kernel::Caller& caller, kernel::NodeId parent,
@@ -244,7 +248,7 @@ void View::Tmpfile(const kernel::Caller& caller, kernel::NodeId parent,
                    kernel::CreateReply reply) {
   const Actor actor = ActorOf(caller.uid);
   Target target;
-  target.parent = nodes_.Find(parent);
+  target.parent = FindNode(actor, parent);
   if (target.parent == nullptr) return reply.Error(Stale());
   if (!posix()) {
     // Judged as a file without a name, so without a type, in that directory.
@@ -275,7 +279,7 @@ void View::Tmpfile(const kernel::Caller& caller, kernel::NodeId parent,
   absl::StatusOr<kernel::Fd> path = kernel::Reopen(fd.get(), O_PATH);
   if (!path.ok()) return reply.Error(path.status());
   absl::StatusOr<LowerTree::Found> found =
-      context_.tree->Intern(*std::move(path));
+      target.parent->lower->tree().Intern(*std::move(path));
   if (!found.ok()) return reply.Error(found.status());
   target.lower = found->node;
   target.stat = found->stat;

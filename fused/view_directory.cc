@@ -23,10 +23,10 @@ bool IsDot(std::string_view name) { return name == "." || name == ".."; }
 
 void View::OpenDirectory(const kernel::Caller& caller, kernel::NodeId node_id,
                          kernel::OpenDirectoryReply reply) {
-  const std::shared_ptr<Node> node = nodes_.Find(node_id);
+  const Actor actor = ActorOf(caller.uid);
+  const std::shared_ptr<Node> node = FindNode(actor, node_id);
   if (node == nullptr) return reply.Error(Stale());
   if (!node->lower->is_directory()) return reply.Error(NotDirectory());
-  const Actor actor = ActorOf(caller.uid);
   if (!posix()) {
     const absl::Status status =
         Check(actor, node->Classify(*actor.snapshot).object, Operation::kList);

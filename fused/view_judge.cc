@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <optional>
+#include <utility>
 
 #include "fused/errors.h"
 #include "fused/redaction.h"
@@ -26,7 +27,9 @@ using policy::Operation;
 
 View::Actor View::ActorOf(uid_t uid) const {
   Actor actor;
-  actor.snapshot = context_.rules->snapshot();
+  InForce now = context_.rules->in_force();
+  actor.snapshot = std::move(now.snapshot);
+  actor.grants = std::move(now.grants);
   // Whoever comes through an app view is the app, root too.
   actor.uid = identity_.shared() ? uid : identity_.uid;
   actor.subject = actor.snapshot->SubjectOf(actor.uid);
@@ -55,7 +58,32 @@ policy::Decision View::Judge(const Actor& actor, const policy::Object& object,
     return {policy::Error::kNone, policy::IoMode::kPassthrough,
             policy::kNoRule};
   }
+  if (actor.grants != nullptr && object.file != 0) {
+    return JudgeGranted(actor, object, operations);
+  }
   return actor.snapshot->Decide(actor.subject, object, operations);
+}
+
+policy::Decision View::JudgeGranted(const Actor& actor,
+                                    const policy::Object& object,
+                                    policy::OperationSet operations) {
+  const policy::Snapshot& snapshot = *actor.snapshot;
+  const policy::OperationSet granted =
+      actor.grants->OperationsOf(object.file, actor.subject);
+  if (granted.empty()) {
+    return snapshot.Decide(actor.subject, object, operations);
+  }
+  // What the grant is for is judged with it, the rest without.
+  policy::Object with = object;
+  with.facts |= policy::kFactGranted;
+  const policy::OperationSet inside =
+      operations & (granted | Operation::kLookup);
+  const policy::OperationSet outside = operations.Without(inside);
+  const policy::Decision first = snapshot.Decide(actor.subject, with, inside);
+  if (!first.allowed() || outside.empty()) return first;
+  const policy::Decision second =
+      snapshot.Decide(actor.subject, object, outside);
+  return !second.allowed() || second.io > first.io ? second : first;
 }
 
 absl::Status View::Check(const Actor& actor, const policy::Object& object,

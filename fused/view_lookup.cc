@@ -6,6 +6,8 @@
 
 #include "fused/errors.h"
 #include "fused/view.h"
+#include "kernel/lower.h"
+#include "policy/names.h"
 
 namespace fused {
 namespace {
@@ -19,7 +21,7 @@ bool IsDot(std::string_view name) { return name == "." || name == ".."; }
 absl::StatusOr<View::Target> View::Resolve(const Actor& actor,
                                            kernel::NodeId parent,
                                            const char* name) {
-  std::shared_ptr<Node> node = nodes_.Find(parent);
+  std::shared_ptr<Node> node = FindNode(actor, parent);
   if (node == nullptr) return Stale();
   return ResolveAt(actor, std::move(node), name);
 }
@@ -50,16 +52,58 @@ void View::Locate(const Actor& actor, Target& target) const {
   target.parent_facts = target.parent->Classify(*actor.snapshot);
   target.location =
       actor.snapshot->Child(target.parent_facts.location, target.name);
+  target.alias_of.reset();
+  if (!target.parent->lower->tree().folds_case() ||
+      policy::FoldsPlainly(target.name) ||
+      Sees(actor, target.location, target.name, std::nullopt) ==
+          Visibility::kNever) {
+    return;
+  }
+  target.alias_of = OtherNameOf(actor, target.parent_facts.location,
+                                *target.parent->lower, target.name);
+  if (target.alias_of.has_value()) {
+    target.location =
+        actor.snapshot->Child(target.parent_facts.location, *target.alias_of);
+  }
+}
+
+// What counts is which directory is found, and not how its name was spelt.
+std::optional<std::string> View::OtherNameOf(const Actor& actor,
+                                             const policy::Location& parent,
+                                             LowerNode& lower,
+                                             const std::string& name) {
+  absl::StatusOr<Pin> pin = lower.Descriptor();
+  if (!pin.ok()) return std::nullopt;
+  const absl::StatusOr<struct stat> found =
+      kernel::StatChild((*pin)->get(), name.c_str());
+  if (!found.ok()) return std::nullopt;
+  std::vector<std::string_view> names = actor.snapshot->NamesBelow(parent);
+  names.emplace_back(policy::kNomedia);
+  for (const std::string_view known : names) {
+    std::string text(known);
+    const absl::StatusOr<struct stat> stat =
+        kernel::StatChild((*pin)->get(), text.c_str());
+    if (stat.ok() && stat->st_dev == found->st_dev &&
+        stat->st_ino == found->st_ino) {
+      return text;
+    }
+  }
+  return std::nullopt;
 }
 
 absl::Status View::Refresh(const Actor& actor, Target& target) {
   target.lower = nullptr;
-  absl::StatusOr<LowerTree::Found> found =
-      context_.tree->Lookup(target.parent->lower, target.name.c_str());
+  // Its place is where it stands, whichever spelling led there.
+  absl::StatusOr<LowerTree::Found> found = target.parent->lower->tree().Lookup(
+      target.parent->lower, target.place_name().c_str());
   if (!found.ok()) {
     // Nothing there; for the media profile neither is what it does not show,
     // nor what was mounted below or leads elsewhere (EXDEV, ELOOP).
     if (kernel::IsErrno(found.status(), ENOENT)) return absl::OkStatus();
+    // A name that can't be made is judged as a name, not looked for.
+    if (!posix() && kernel::IsErrno(found.status(), ENAMETOOLONG)) {
+      return absl::OkStatus();
+    }
     return found.status();
   }
   if (!Shows(found->node->type())) return absl::OkStatus();
@@ -79,12 +123,20 @@ absl::Status View::Refresh(const Actor& actor, Target& target) {
   return absl::OkStatus();
 }
 
+bool View::IsShownDifferently(const Actor& actor,
+                              const policy::Location& location) const {
+  if (posix() || !identity_.shared()) return false;
+  // Another user's caller finds nothing in the root, and comes no deeper.
+  return location.depth <= 1 || !actor.snapshot->UniformLookup(location);
+}
+
 std::shared_ptr<Node> View::EnterNode(const Actor& actor, const Target& target,
                                       kernel::Entry& entry) {
   LowerNode& lower = *target.lower;
   NodeKey key{.lower = &lower};
   std::optional<Place> place;
-  bool cache_name = true;
+  // One that has several spellings would stay under the others.
+  bool cache_name = !lower.tree().folds_case();
   if (lower.is_regular()) {
     key.io = ServedAs(actor, target.facts.object, lower, target.stat);
     if (!posix() && target.stat.st_nlink > 1) {
@@ -95,16 +147,15 @@ std::shared_ptr<Node> View::EnterNode(const Actor& actor, const Target& target,
       cache_name = false;
     }
   }
-  if (!posix() && identity_.shared()) {
-    // What differs by caller is not cached where all share a cache.
-    const policy::Snapshot& snapshot = *actor.snapshot;
-    cache_name = cache_name && snapshot.UniformLookup(target.location) &&
-                 (!lower.is_regular() || snapshot.UniformIo(target.location));
-  }
+  cache_name = cache_name && !IsShownDifferently(actor, target.location) &&
+               (posix() || !identity_.shared() || !lower.is_regular() ||
+                actor.snapshot->UniformIo(target.location));
   std::shared_ptr<Node> node =
       nodes_.Enter(target.lower, key, std::move(place));
   Told(target, *node);
   entry.node = node->id();
+  // The root's is fixed.
+  if (node->id() != kernel::kRootNode) entry.generation = generation_;
   entry.cache_name = cache_name;
   entry.attributes =
       AttributesOf(actor, lower, node->writers.load(std::memory_order_acquire),
@@ -163,22 +214,31 @@ void View::DropNode(kernel::NodeId node, uint64_t lookups) {
   }
 }
 
-// "." and ".." of a node that the kernel knows by its id alone, when a file
-// handle of an exported mount is opened (EXPORT_SUPPORT).
+// "." and ".." of a node that a file handle of an exported mount names
+// (EXPORT_SUPPORT): the kernel may have forgotten all of it but the id.
 void View::LookupDot(const Actor& actor, kernel::NodeId node_id,
                      std::string_view name, kernel::EntryReply reply) {
-  const std::shared_ptr<Node> node = nodes_.Find(node_id);
+  const std::shared_ptr<Node> node = nodes_.FindRemembered(node_id);
   if (node == nullptr || !posix()) return reply.Error(Stale());
   Target target;
   target.lower = node->lower;
   if (name == "..") {
     if (!node->lower->is_directory()) return reply.Error(NotDirectory());
     target.lower = node->lower->place().parent;
-    if (target.lower == nullptr) target.lower = context_.tree->root();
+    if (target.lower == nullptr) target.lower = node->lower->tree().root();
   }
   absl::StatusOr<struct stat> stat = target.lower->Stat();
   if (!stat.ok()) return reply.Error(stat.status());
+  // Removed, and held by others.
+  if (stat->st_nlink == 0) return reply.Error(Stale());
   target.stat = *stat;
+  // The kernel takes no other node's id for ".": it is another where the file
+  // is to be served differently now.
+  if (name == "." && target.lower->is_regular() &&
+      ServedAs(actor, target.facts.object, *target.lower, *stat) !=
+          node->key.io) {
+    return reply.Error(Stale());
+  }
   ReplyEntry(actor, target, std::move(reply));
 }
 

@@ -11,6 +11,7 @@
 #include "fused/identity.h"
 #include "fused/profile.h"
 #include "fused/view.h"
+#include "policy/names.h"
 
 namespace fused {
 
@@ -31,6 +32,10 @@ absl::Status View::CheckMake(const Actor& actor, const Target& target,
   return Shows(type) ? absl::OkStatus() : NotPermitted();
 }
 
+void View::NameChanged(LowerNode& parent, std::string_view name) const {
+  if (!posix() && policy::IsNomedia(name)) parent.tree().NomediaChanged();
+}
+
 void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
                     const char* name, mode_t type, Operation operation,
                     const std::function<absl::Status(int parent)>& make,
@@ -43,7 +48,7 @@ void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
     // Judged where it is made: no directory moves meanwhile. What is told to
     // the kernel is what was made: nothing else takes the name before it is
     // looked at.
-    absl::ReaderMutexLock shape(&context_.tree->shape_mutex());
+    absl::ReaderMutexLock shape(&target->parent->lower->tree().shape_mutex());
     absl::MutexLock names(&target->parent->lower->names_mutex());
     Locate(actor, *target);
     status = CheckMake(actor, *target, type, operation);
@@ -59,6 +64,7 @@ void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
       CountDenied(status);
       return reply.Error(status);
     }
+    NameChanged(*target->parent->lower, target->name);
     status = Refresh(actor, *target);
     if (status.ok() && target->lower != nullptr && S_ISREG(type) && !posix() &&
         target->lower->is_regular()) {
@@ -74,8 +80,10 @@ void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
   if (status.ok()) status = SettleMade(actor, *target);
   if (!status.ok()) return reply.Error(status);
   InvalidateElsewhere(*target->parent->lower, parent, false);
-  ReplyEntry(actor, *target, std::move(reply));
+  // Before the reply: who is answered, and then waits for all that was posted
+  // (`fusedctl sync`), waits for this.
   PostName(*target->parent->lower, parent, name);
+  ReplyEntry(actor, *target, std::move(reply));
 }
 
 void View::Mkdir(const kernel::Caller& caller, kernel::NodeId parent,
@@ -190,6 +198,7 @@ void View::RemoveName(const kernel::Caller& caller, kernel::NodeId parent,
         target->lower->ForgetRecord();
       }
     }
+    if (status.ok()) NameChanged(*target->parent->lower, target->name);
   }
   if (!status.ok()) {
     CountDenied(status);
@@ -198,8 +207,8 @@ void View::RemoveName(const kernel::Caller& caller, kernel::NodeId parent,
   told_.Erase(ToldNames::KeyOf(parent, name));
   AfterRemoved(target->lower);
   InvalidateElsewhere(*target->parent->lower, parent, false);
+  PostName(*target->parent->lower, parent, name, directory);
   reply.Ok();
-  PostName(*target->parent->lower, parent, name);
 }
 
 void View::Unlink(const kernel::Caller& caller, kernel::NodeId parent,

@@ -144,6 +144,8 @@ void View::Open(const kernel::Caller& caller, kernel::NodeId node_id,
   const std::shared_ptr<Node> node = nodes_.Find(node_id);
   if (node == nullptr) return reply.Error(Stale());
   if (!node->lower->is_regular()) return reply.Error(Invalid());
+  // The kernel looks its name up again, and opens what has it now.
+  if (IsLeftBehind(*node)) return reply.Error(Stale());
   const Actor actor = ActorOf(caller.uid);
   const Intent intent = Intent::FromFlags(request.flags);
   Facts facts;

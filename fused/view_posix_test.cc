@@ -245,5 +245,55 @@ TEST_F(PosixTest, UnnamedFiles) {
   EXPECT_EQ(view.Walk("named"), made.node());
 }
 
+// What opening a file handle of an exported mount asks for.
+TEST_F(PosixTest, ForgottenNodesAreFoundByTheirIds) {
+  MakeDirectory("d");
+  MakeFile("d/g", "content");
+  MountedView& view = Mount();
+  const Answer d = view.Lookup(kRootNode, "d");
+  const Answer g = view.Lookup(d.node(), "g");
+  ASSERT_EQ(g.error, 0);
+  EXPECT_NE(g.As<fuse_entry_out>().generation, 0u);
+  view.Forget(g.node(), 1);
+  view.Forget(d.node(), 1);
+  EXPECT_EQ(view.view().nodes(), 1u);
+  EXPECT_EQ(view.GetAttributes(g.node()).error, ESTALE);
+
+  const Answer again = view.Lookup(g.node(), ".");
+  ASSERT_EQ(again.error, 0);
+  EXPECT_EQ(again.node(), g.node());
+  EXPECT_EQ(again.As<fuse_entry_out>().generation,
+            g.As<fuse_entry_out>().generation);
+  EXPECT_EQ(again.As<fuse_entry_out>().attr.ino, StatOf("d/g").st_ino);
+  EXPECT_EQ(view.Lookup(g.node(), "..").error, ENOTDIR);
+  EXPECT_EQ(view.Lookup(d.node(), ".").node(), d.node());
+  const Answer root = view.Lookup(d.node(), "..");
+  EXPECT_EQ(root.node(), kRootNode);
+  EXPECT_EQ(root.As<fuse_entry_out>().generation, 0u);
+  EXPECT_EQ(view.Lookup(kRootNode, "..").node(), kRootNode);
+  const Answer opened = view.Open(g.node(), O_RDONLY);
+  EXPECT_EQ(opened.error, 0);
+  EXPECT_EQ(view.Walk("d/g"), g.node());
+  EXPECT_EQ(view.Lookup(12345, ".").error, ESTALE);
+}
+
+TEST_F(PosixTest, AForgottenNodeIsStaleWhenItsFileIsGoneOrChanged) {
+  MountedView& view = Mount();
+  MakeFile("s", "content");
+  const kernel::NodeId f = view.Lookup(kRootNode, "f").node();
+  const kernel::NodeId s = view.Lookup(kRootNode, "s").node();
+  view.Forget(f, 1);
+  view.Forget(s, 1);
+  ASSERT_EQ(unlink(Path("f").c_str()), 0);
+  EXPECT_EQ(view.Lookup(f, ".").error, ESTALE);
+  // Is to be served by the daemon now, so it is another node.
+  ASSERT_EQ(chmod(Path("s").c_str(), 06755), 0);
+  EXPECT_EQ(view.Lookup(s, ".").error, ESTALE);
+  // Nothing of an earlier mount.
+  MountedView& next = Mount();
+  EXPECT_NE(next.Lookup(kRootNode, "s").As<fuse_entry_out>().generation,
+            view.Lookup(kRootNode, "s").As<fuse_entry_out>().generation);
+}
+
 }  // namespace
 }  // namespace fused

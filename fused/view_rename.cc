@@ -69,37 +69,50 @@ absl::Status View::CheckMoveBelow(const Actor& actor,
       kernel::Reopen((*pin)->get(), O_RDONLY | O_DIRECTORY);
   if (!fd.ok()) return fd.status();
   DirectoryReader reader(*std::move(fd));
+  // One answer, whatever the order of the names: EACCES before EPERM.
+  absl::Status refused;
   while (true) {
     absl::StatusOr<DirectoryName> next = reader.Peek();
     if (!next.ok()) return next.status();
-    if (next->name == nullptr) return absl::OkStatus();
+    if (next->name == nullptr) return refused;
     const std::string name = next->name;
     reader.Pop();
     if (name == "." || name == "..") continue;
     absl::StatusOr<LowerTree::Found> child =
-        context_.tree->Lookup(directory, name.c_str());
+        directory->tree().Lookup(directory, name.c_str());
     // What is gone does not move along.
     if (kernel::IsErrno(child.status(), ENOENT)) continue;
     if (!child.ok()) return AccessDenied();
     if (!Shows(child->node->type())) continue;
-    const Facts facts = child->node->Classify(*actor.snapshot);
-    const policy::Location at = actor.snapshot->Child(to, name);
-    const bool is_directory = child->node->is_directory();
-    const policy::Object moved = actor.snapshot->ObjectAt(
-        at, name, is_directory, facts.object.file_owner);
-    const Operation made =
-        is_directory ? Operation::kMkdir : Operation::kCreate;
-    // What can't be moved is not told from what can't be seen.
-    if (!Check(actor, facts.object, Operation::kRenameFrom).ok() ||
-        !CheckNew(actor, moved,
-                  policy::OperationSet(Operation::kRenameTo) | made, name)
-             .ok()) {
-      return AccessDenied();
-    }
-    if (!is_directory) continue;
-    absl::Status below = CheckMoveBelow(actor, child->node, at, depth + 1);
-    if (!below.ok()) return below;
+    const absl::Status status = CheckMoveOf(
+        actor, child->node, actor.snapshot->Child(to, name), name, depth);
+    if (status.ok()) continue;
+    if (!kernel::IsErrno(status, EPERM)) return status;
+    refused = status;
   }
+}
+
+absl::Status View::CheckMoveOf(const Actor& actor,
+                               const std::shared_ptr<LowerNode>& child,
+                               const policy::Location& to,
+                               const std::string& name, int depth) const {
+  const Facts facts = child->Classify(*actor.snapshot);
+  const bool is_directory = child->is_directory();
+  const policy::Object moved =
+      actor.snapshot->ObjectAt(to, name, is_directory, facts.object.file_owner);
+  const Operation made = is_directory ? Operation::kMkdir : Operation::kCreate;
+  absl::Status status = Check(actor, facts.object, Operation::kRenameFrom);
+  if (status.ok()) {
+    status = CheckNew(actor, moved,
+                      policy::OperationSet(Operation::kRenameTo) | made, name);
+  }
+  // That something can't be moved is no news; that it is there would be.
+  if (kernel::IsErrno(status, ENOENT)) return AccessDenied();
+  if (!is_directory || (!status.ok() && !kernel::IsErrno(status, EPERM))) {
+    return status;
+  }
+  absl::Status below = CheckMoveBelow(actor, child, to, depth + 1);
+  return below.ok() ? status : below;
 }
 
 absl::Status View::CheckMove(const Actor& actor, const Target& from,
@@ -135,8 +148,8 @@ absl::Status View::CheckRename(const Actor& actor, const Target& from,
 }
 
 media::Tree::End View::EndOf(const Target& target) const {
-  return context_.tree->EndOf({target.parent->lower, target.name},
-                              target.lower);
+  return target.parent->lower->tree().EndOf(
+      {target.parent->lower, target.place_name()}, target.lower);
 }
 
 void View::RecordMove(const Target& from, const Target& to,
@@ -145,7 +158,7 @@ void View::RecordMove(const Target& from, const Target& to,
   from.lower->RecordName(to.name);
   if (exchange) {
     to.lower->RecordName(from.name);
-  } else if (to.lower != nullptr && !context_.tree->media()->by_path()) {
+  } else if (to.lower != nullptr && !to.lower->tree().media()->by_path()) {
     to.lower->ForgetRecord();
   }
 }
@@ -168,7 +181,7 @@ absl::Status View::RenameLocked(const Actor& actor, Target& from, Target& to,
   if (!status.ok()) return status;
   if (!AsTold(from) || !AsTold(to)) return Stale();
 
-  media::Tree* const media = context_.tree->media();
+  media::Tree* const media = from.parent->lower->tree().media();
   const bool exchange = (flags & RENAME_EXCHANGE) != 0;
   const bool by_path = media != nullptr && media->by_path();
   media::Tree::End end;
@@ -183,7 +196,8 @@ absl::Status View::RenameLocked(const Actor& actor, Target& from, Target& to,
   if (!old_parent.ok()) return old_parent.status();
   absl::StatusOr<Pin> new_parent = to.parent->lower->Descriptor();
   if (!new_parent.ok()) return new_parent.status();
-  const LowerTree::Moving moving(*context_.tree);
+  LowerTree& tree = from.parent->lower->tree();
+  const LowerTree::Moving moving(tree);
   if (renameat2((*old_parent)->get(), from.name.c_str(), (*new_parent)->get(),
                 to.name.c_str(), flags) != 0) {
     return kernel::ErrnoStatus(errno);
@@ -191,15 +205,17 @@ absl::Status View::RenameLocked(const Actor& actor, Target& from, Target& to,
   // Two names of one file: nothing moved.
   staging.same = from.lower == to.lower;
   if (staging.same) return absl::OkStatus();
-  from.lower->SetPlace(to.parent->lower, to.name);
+  from.lower->SetPlace(to.parent->lower, to.place_name());
   bool directory = from.lower->is_directory();
   if (exchange) {
-    to.lower->SetPlace(from.parent->lower, from.name);
+    to.lower->SetPlace(from.parent->lower, from.place_name());
     directory = directory || to.lower->is_directory();
   }
-  if (directory) context_.tree->BumpGeneration();
+  if (directory) tree.BumpGeneration();
   if (by_path) media->FinishMove(plan, end, exchange, media->rows_alone());
   if (media != nullptr) RecordMove(from, to, flags);
+  NameChanged(*from.parent->lower, from.name);
+  NameChanged(*to.parent->lower, to.name);
   return absl::OkStatus();
 }
 
@@ -208,7 +224,7 @@ absl::Status View::RenameStaged(const Actor& actor, Target& from, Target& to,
   // A directory takes what is below it along: nothing may be made there
   // between the check and the move.
   const bool whole = !posix() && (IsDirectoryAt(from) || IsDirectoryAt(to));
-  media::Tree* const media = context_.tree->media();
+  media::Tree* const media = from.parent->lower->tree().media();
   const bool stages = media != nullptr && media->rows_alone();
   constexpr int kAttempts = 16;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
@@ -231,7 +247,7 @@ absl::Status View::RenameStaged(const Actor& actor, Target& from, Target& to,
     }
     absl::Status status;
     {
-      const RenameLock lock(*context_.tree, *from.parent->lower,
+      const RenameLock lock(from.parent->lower->tree(), *from.parent->lower,
                             *to.parent->lower, whole);
       status = RenameLocked(actor, from, to, flags, whole, staging);
     }
@@ -272,9 +288,18 @@ void View::Rename(const kernel::Caller& caller, kernel::NodeId parent,
   if (from->lower != to->lower) {
     ToldMoved(*from, *to, (flags & RENAME_EXCHANGE) != 0);
   }
+  // The kernel keeps for a name that moved how long it may be cached where it
+  // stood.
+  const bool differed = IsShownDifferently(actor, from->location);
+  const bool differs = IsShownDifferently(actor, to->location);
+  if (differs && !differed) ForgetTimeouts(new_parent, new_name);
+  if (differed && !differs && (flags & RENAME_EXCHANGE) != 0) {
+    ForgetTimeouts(parent, name);
+  }
+  const bool directory = IsDirectoryAt(*from) || IsDirectoryAt(*to);
+  PostName(*from->parent->lower, parent, name, directory);
+  PostName(*to->parent->lower, new_parent, new_name, directory);
   reply.Ok();
-  PostName(*from->parent->lower, parent, name);
-  PostName(*to->parent->lower, new_parent, new_name);
 }
 
 }  // namespace fused

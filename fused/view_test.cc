@@ -2,11 +2,13 @@
 #include "fused/view.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
@@ -51,20 +53,34 @@ TEST_F(ViewTest, LooksUpWhatIsThere) {
   EXPECT_EQ(view.view().nodes(), 3u);
 }
 
+// While it lives, nothing can be opened.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    getrlimit(RLIMIT_NOFILE, &usual_);
+    struct rlimit none = usual_;
+    none.rlim_cur = 0;
+    setrlimit(RLIMIT_NOFILE, &none);
+  }
+  ~NoDescriptors() { setrlimit(RLIMIT_NOFILE, &usual_); }
+
+ private:
+  struct rlimit usual_ = {};
+};
+
 // A name that is denied is answered before the lower tree is asked: which would
-// refuse this one in another way.
+// fail in another way.
 TEST_F(ViewTest, DeniedNamesNeverReachTheLowerTree) {
-  const std::string impossible(300, 'n');
   MakeDirectory("Private");
   MakeDirectory("Private/com.other");
   MakeFile("Private/com.other/f", "");
   MountedView& view = Mount();
   const kernel::NodeId directory = view.Walk("Private");
   ASSERT_NE(directory, 0u);
-  EXPECT_EQ(view.Lookup(kRootNode, impossible).error, ENAMETOOLONG);
+  auto none = std::make_unique<NoDescriptors>();
+  EXPECT_EQ(view.Lookup(kRootNode, "absent").error, EMFILE);
 
-  for (const std::string& name :
-       {std::string("com.other"), std::string("absent"), impossible}) {
+  for (const std::string name : {"com.other", "absent"}) {
     const size_t nodes = tree_->nodes();
     EXPECT_EQ(view.Lookup(directory, name).error, ENOENT);
     EXPECT_EQ(view.Create(directory, name, O_RDWR).error, ENOENT);
@@ -72,7 +88,6 @@ TEST_F(ViewTest, DeniedNamesNeverReachTheLowerTree) {
     EXPECT_EQ(view.Unlink(directory, name).error, ENOENT);
     EXPECT_EQ(view.Rmdir(directory, name).error, ENOENT);
     EXPECT_EQ(view.Rename(directory, name, kRootNode, "x").error, ENOENT);
-    EXPECT_EQ(view.Rename(kRootNode, "Private", directory, name).error, ENOENT);
     EXPECT_EQ(view.Call(FUSE_SYMLINK, directory,
                         Terminated(name) + Terminated("target"))
                   .error,
@@ -87,12 +102,29 @@ TEST_F(ViewTest, DeniedNamesNeverReachTheLowerTree) {
               ENOENT);
     EXPECT_EQ(tree_->nodes(), nodes);
   }
+  none = nullptr;
+  for (const char* name : {"com.other", "absent"}) {
+    EXPECT_EQ(view.Rename(kRootNode, "Private", directory, name).error, ENOENT);
+  }
   EXPECT_TRUE(Exists("Private/com.other/f"));
   // Its owner sees it.
   EXPECT_NE(view.Walk("Private/com.other/f", kOther), 0u);
 }
 
 // A node that one caller has looked up serves no other.
+// No name that the lower tree can't hold is there; what may be made is another
+// question.
+TEST_F(ViewTest, TooLongNamesAreNotThere) {
+  MountedView& view = Mount();
+  const std::string name(256, 'n');
+  EXPECT_EQ(view.Lookup(kRootNode, name).error, ENOENT);
+  EXPECT_EQ(view.Unlink(kRootNode, name).error, ENOENT);
+  EXPECT_EQ(view.Create(kRootNode, name, O_RDWR).error, ENAMETOOLONG);
+  MakeDirectory("Images");
+  EXPECT_EQ(view.Create(view.Walk("Images"), name + ".jpg", O_RDWR).error,
+            EPERM);
+}
+
 TEST_F(ViewTest, ANodeidIsNoKey) {
   MakeDirectory("Private");
   MakeDirectory("Private/com.other");
@@ -426,12 +458,17 @@ TEST_F(ViewTest, CachesOnlyWhatIsTheSameForAll) {
   MakeDirectory("Private");
   MakeDirectory("Private/com.example");
   MakeDirectory("d");
+  MakeDirectory("d/e");
   MountedView& shared = Mount();
   const kernel::NodeId directory = shared.Walk("Private");
   EXPECT_EQ(
       shared.Lookup(directory, "com.example").As<fuse_entry_out>().entry_valid,
       0u);
-  EXPECT_GT(shared.Lookup(kRootNode, "d").As<fuse_entry_out>().entry_valid, 0u);
+  // For another user's caller there is nothing in the root; he comes no deeper.
+  EXPECT_EQ(shared.Lookup(kRootNode, "d").As<fuse_entry_out>().entry_valid, 0u);
+  EXPECT_GT(
+      shared.Lookup(shared.Walk("d"), "e").As<fuse_entry_out>().entry_valid,
+      0u);
   MountedView& app = MountApp();
   EXPECT_GT(app.Lookup(app.Walk("Private"), "com.example")
                 .As<fuse_entry_out>()

@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "absl/log/log.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "fused/describe.h"
@@ -46,19 +45,14 @@ Volume::Mounted::~Mounted() {
 absl::StatusOr<std::unique_ptr<Volume>> Volume::Create(
     const VolumeSettings& settings, const Shared& shared) {
   const std::string& lower = settings.config.lower();
-  if (absl::StrContains(lower, "{user}")) {
-    return absl::UnimplementedError(absl::StrCat(
-        lower, ": a tree for each user is not supported in this version"));
-  }
   absl::Status status = kernel::RemoveStaleMounts(settings.config.mountpoint(),
                                                   settings.mount.subtype);
   if (!status.ok()) {
     return absl::Status(status.code(), kernel::Describe(status));
   }
-  status = kernel::CheckNoRecursion(lower, settings.config.mountpoint());
+  status = kernel::CheckNoRecursion(DirectoryOfTrees(lower),
+                                    settings.config.mountpoint());
   if (!status.ok()) return absl::InvalidArgumentError(kernel::Describe(status));
-  absl::StatusOr<kernel::Fd> root = kernel::CloneTree(lower);
-  if (!root.ok()) return root.status();
   LowerTree::Options options;
   options.descriptor_budget = shared.descriptor_budget;
   if (!settings.posix()) {
@@ -68,34 +62,34 @@ absl::StatusOr<std::unique_ptr<Volume>> Volume::Create(
       return DescribeName(rules->snapshot()->policy().source(), name);
     };
   }
-  absl::StatusOr<std::unique_ptr<LowerTree>> tree =
-      LowerTree::Create(*std::move(root), options);
-  if (!tree.ok()) return tree.status();
+  absl::StatusOr<std::unique_ptr<UserTrees>> trees =
+      UserTrees::Create(lower, options);
+  if (!trees.ok()) return trees.status();
   auto volume =
-      std::unique_ptr<Volume>(new Volume(settings, shared, *std::move(tree)));
+      std::unique_ptr<Volume>(new Volume(settings, shared, *std::move(trees)));
   volume->FindWarnings();
   return volume;
 }
 
 Volume::Volume(const VolumeSettings& settings, const Shared& shared,
-               std::unique_ptr<LowerTree> tree)
-    : settings_(settings), shared_(shared), tree_(std::move(tree)) {}
+               std::unique_ptr<UserTrees> trees)
+    : settings_(settings), shared_(shared), trees_(std::move(trees)) {}
 
 Volume::~Volume() = default;
 
 void Volume::FindWarnings() {
-  if (!tree_->has_handles()) {
+  if (!trees_->main().has_handles()) {
     warnings_.push_back(
         "the lower file system has no file handles: every known file keeps a "
         "descriptor open");
   }
   if (settings_.posix()) return;
-  if (!tree_->has_xattrs()) {
+  if (!trees_->main().has_xattrs()) {
     warnings_.push_back(
         "the lower file system has no trusted extended attributes: who made a "
         "file is told by the database in the state directory alone");
   }
-  absl::StatusOr<struct stat> stat = tree_->root()->Stat();
+  absl::StatusOr<struct stat> stat = trees_->main().root()->Stat();
   if (stat.ok() && (stat->st_mode & S_IXOTH) != 0) {
     warnings_.push_back(
         absl::StrCat("others may search ", lower(),
@@ -103,9 +97,15 @@ void Volume::FindWarnings() {
   }
 }
 
-std::shared_ptr<Volume::Mounted> Volume::NewMounted(ViewIdentity identity) {
+absl::StatusOr<std::shared_ptr<Volume::Mounted>> Volume::NewMounted(
+    ViewIdentity identity) {
   VolumeContext context;
-  context.tree = tree_.get();
+  context.tree = trees_->Of(identity.user);
+  if (context.tree == nullptr) {
+    return kernel::ErrnoStatus(
+        ENOENT, absl::StrCat("volume ", name(), " of user ", identity.user));
+  }
+  context.trees = trees_.get();
   context.rules = shared_.rules;
   context.invalidations = shared_.invalidations;
   context.fallback = [this](std::string_view reason) { NoteFallback(reason); };
@@ -134,6 +134,7 @@ absl::StatusOr<kernel::Fd> Volume::Serve(
   options.max_stack_depth = std::max(1u, settings_.config.max_stack_depth());
   options.posix = settings_.posix();
   options.backing.warm = shared_.warm_backing_ids;
+  options.backing.limit = shared_.max_backing_ids;
   absl::StatusOr<std::unique_ptr<kernel::Session>> session =
       kernel::Session::Create(options, &mounted->view, std::move(fuse->device));
   if (!session.ok()) return session.status();
@@ -160,23 +161,27 @@ absl::StatusOr<kernel::Fd> Volume::Serve(
 }
 
 absl::Status Volume::Mount() {
-  const std::shared_ptr<Mounted> mounted = NewMounted({});
-  absl::StatusOr<kernel::Fd> mount = Serve(mounted);
+  absl::StatusOr<std::shared_ptr<Mounted>> mounted = NewMounted({});
+  if (!mounted.ok()) return mounted.status();
+  absl::StatusOr<kernel::Fd> mount = Serve(*mounted);
   if (!mount.ok()) return mount.status();
   absl::Status status = kernel::AttachMount(*mount, mountpoint());
   if (!status.ok()) return status;
   absl::MutexLock lock(&mutex_);
-  mounted->path = mountpoint();
-  passthrough_reason_ = mounted->view.passthrough_reason();
+  (*mounted)->path = mountpoint();
+  passthrough_reason_ = (*mounted)->view.passthrough_reason();
   return absl::OkStatus();
 }
 
 std::string Volume::AppViewPath(std::string_view package, uint32_t user) const {
-  return absl::StrCat(shared_.views_dir, "/", user, "/", package, "/storage");
+  return absl::StrCat(shared_.views_dir, "/", user, "/", package, "/",
+                      settings_.view_name);
 }
 
 absl::Status Volume::MountAppView(const ViewIdentity& identity,
                                   const std::string& path) {
+  absl::StatusOr<std::shared_ptr<Mounted>> mounted = NewMounted(identity);
+  if (!mounted.ok()) return mounted.status();
   const std::string user_dir =
       absl::StrCat(shared_.views_dir, "/", identity.user);
   const std::string package_dir = absl::StrCat(user_dir, "/", identity.package);
@@ -190,13 +195,12 @@ absl::Status Volume::MountAppView(const ViewIdentity& identity,
   if (status.ok()) status = MakeDirectory(path, 0700, identity.uid);
   if (!status.ok()) return status;
 
-  const std::shared_ptr<Mounted> mounted = NewMounted(identity);
-  absl::StatusOr<kernel::Fd> mount = Serve(mounted);
+  absl::StatusOr<kernel::Fd> mount = Serve(*mounted);
   if (!mount.ok()) return mount.status();
   status = kernel::AttachMount(*mount, path);
   if (!status.ok()) return status;
   absl::MutexLock lock(&mutex_);
-  mounted->path = path;
+  (*mounted)->path = path;
   return absl::OkStatus();
 }
 
@@ -233,7 +237,9 @@ absl::Status Volume::CloseAppView(std::string_view package, uint32_t user) {
 }
 
 absl::StatusOr<kernel::Fd> Volume::DetachedView(const ViewIdentity& identity) {
-  return Serve(NewMounted(identity));
+  absl::StatusOr<std::shared_ptr<Mounted>> mounted = NewMounted(identity);
+  if (!mounted.ok()) return mounted.status();
+  return Serve(*mounted);
 }
 
 void Volume::Ended(const std::shared_ptr<Mounted>& mounted) {

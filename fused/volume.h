@@ -23,6 +23,7 @@
 #include "fused/media/index.h"
 #include "fused/rules.h"
 #include "fused/settings.h"
+#include "fused/user_trees.h"
 #include "fused/view.h"
 #include "kernel/fd.h"
 #include "kernel/invalidation.h"
@@ -42,6 +43,7 @@ class Volume {
     kernel::Loop* loop = nullptr;
     size_t descriptor_budget = 8192;
     size_t warm_backing_ids = 1024;
+    size_t max_backing_ids = 1 << 20;
     std::string views_dir;
     // Of media volumes.
     media::Index* index = nullptr;
@@ -60,7 +62,8 @@ class Volume {
   const std::string& mountpoint() const {
     return settings_.config.mountpoint();
   }
-  LowerTree& tree() { return *tree_; }
+  UserTrees& trees() { return *trees_; }
+  bool posix() const { return settings_.posix(); }
   // What an operator should know.
   const std::vector<std::string>& warnings() const { return warnings_; }
 
@@ -110,12 +113,12 @@ class Volume {
   using MountedList = std::vector<std::shared_ptr<Mounted>>;
 
   Volume(const VolumeSettings& settings, const Shared& shared,
-         std::unique_ptr<LowerTree> tree);
+         std::unique_ptr<UserTrees> trees);
 
   void FindWarnings();
   // A superblock that serves, on a detached mount.
   absl::StatusOr<kernel::Fd> Serve(const std::shared_ptr<Mounted>& mounted);
-  std::shared_ptr<Mounted> NewMounted(ViewIdentity identity);
+  absl::StatusOr<std::shared_ptr<Mounted>> NewMounted(ViewIdentity identity);
   absl::Status MountAppView(const ViewIdentity& identity,
                             const std::string& path);
   void Ended(const std::shared_ptr<Mounted>& mounted);
@@ -125,7 +128,7 @@ class Volume {
 
   const VolumeSettings settings_;
   const Shared shared_;
-  const std::unique_ptr<LowerTree> tree_;
+  const std::unique_ptr<UserTrees> trees_;
   std::vector<std::string> warnings_;
   // Of views that are gone.
   Counters departed_;

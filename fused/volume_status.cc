@@ -34,7 +34,10 @@ void Volume::FillStatus(control::v1::VolumeStatus& status) const {
   status.set_mount(mountpoint());
   status.set_profile(settings_.posix() ? "posix" : "media");
   for (const std::string& warning : warnings_) status.add_warnings(warning);
-  status.set_descriptors(tree_->descriptors());
+  uint64_t descriptors = 0;
+  for (const LowerTree* tree : trees_->All())
+    descriptors += tree->descriptors();
+  status.set_descriptors(descriptors);
 
   Counters total;
   uint64_t backing_ids = 0;
@@ -76,7 +79,9 @@ void Volume::FillStatus(control::v1::VolumeStatus& status) const {
   status.set_handles(handles);
   status.set_nodes(nodes);
   status.set_unanswered(unanswered);
-  if (tree_->media() != nullptr) FillMedia(*tree_, *status.mutable_media());
+  for (const LowerTree* tree : trees_->All()) {
+    if (tree->media() != nullptr) FillMedia(*tree, *status.mutable_media());
+  }
   const kernel::InvalidationWorker::Stats posted =
       shared_.invalidations->stats();
   control::v1::Invalidations& out = *status.mutable_invalidations();
@@ -89,20 +94,25 @@ void Volume::FillStatus(control::v1::VolumeStatus& status) const {
 }
 
 absl::StatusOr<control::v1::ScanResponse> Volume::Scan() {
-  if (tree_->media() == nullptr) {
+  if (settings_.posix()) {
     return kernel::ErrnoStatus(EOPNOTSUPP, "a posix volume has no media index");
   }
   control::v1::ScanResponse response;
-  response.set_scan(tree_->index()->RequestScan(tree_->media(), true));
+  for (const LowerTree* tree : trees_->All()) {
+    response.set_scan(response.scan() +
+                      tree->index()->RequestScan(tree->media(), true));
+  }
   return response;
 }
 
 void Volume::Maintain(int64_t now, const std::atomic<bool>& stop,
                       control::v1::MaintainResponse& response) {
   if (settings_.posix()) return;
-  const ExpiryResult result =
-      ExpireFiles(*tree_, *shared_.invalidations, now, stop);
-  AddExpired(name(), *tree_, result, response);
+  for (LowerTree* tree : trees_->All()) {
+    const ExpiryResult result =
+        ExpireFiles(*tree, *shared_.invalidations, now, stop);
+    AddExpired(name(), *tree, result, response);
+  }
 }
 
 void Volume::ListHandles(std::optional<uid_t> uid,

@@ -5,15 +5,22 @@
 #include <functional>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
 
 namespace fused::kernel {
 
 void Interrupts::Register(uint64_t unique, std::function<void()> interrupted) {
   {
+    // Destroyed without the lock: as in Remove().
+    std::function<void()> replaced;
     absl::MutexLock lock(&mu_);
+    if (closed_) {
+      replaced = std::move(interrupted);
+      return;
+    }
     if (!early_.contains(unique)) {
-      waiting_[unique] = std::move(interrupted);
+      replaced = std::exchange(waiting_[unique], std::move(interrupted));
       return;
     }
   }
@@ -47,6 +54,13 @@ void Interrupts::Interrupt(uint64_t unique) {
     waiting_.erase(found);
   }
   interrupted();
+}
+
+void Interrupts::Close() {
+  absl::flat_hash_map<uint64_t, std::function<void()>> waiting;
+  absl::MutexLock lock(&mu_);
+  closed_ = true;
+  waiting.swap(waiting_);
 }
 
 size_t Interrupts::registered() const {

@@ -31,6 +31,10 @@ class Interrupts {
   // One that nobody waits for is remembered for a while.
   void Interrupt(uint64_t unique);
 
+  // Nothing will be interrupted any more: lets go of all callbacks, which may
+  // own the replies that they are to answer, and takes no new ones.
+  void Close();
+
   size_t registered() const;
 
  private:
@@ -38,6 +42,7 @@ class Interrupts {
   static constexpr size_t kRemembered = 4096;
 
   mutable absl::Mutex mu_;
+  bool closed_ ABSL_GUARDED_BY(mu_) = false;
   absl::flat_hash_map<uint64_t, std::function<void()>> waiting_
       ABSL_GUARDED_BY(mu_);
   absl::flat_hash_set<uint64_t> early_ ABSL_GUARDED_BY(mu_);

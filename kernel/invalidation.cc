@@ -32,7 +32,11 @@ namespace {
 // then is its own session: for the others there is another thread.
 constexpr absl::Duration kStuck = absl::Milliseconds(100);
 
-enum class Kind { kEntry, kAttributes, kData, kEpoch };
+enum class Kind { kEntry, kRemoved, kAttributes, kData, kEpoch };
+
+bool IsName(Kind kind) {
+  return kind == Kind::kEntry || kind == Kind::kRemoved;
+}
 
 // What is to be told. Two that are equal are told once.
 struct Item {
@@ -73,7 +77,8 @@ struct Lane {
       case Kind::kEntry:
         // Makes the kernel ask for every name again, but does not reach the
         // inodes of open files.
-        return known.contains(Item{Kind::kEpoch, 0, {}});
+        return known.contains(Item{Kind::kEpoch, 0, {}}) ||
+               known.contains(Item{Kind::kRemoved, item.node, item.name});
       case Kind::kAttributes:
         return known.contains(Item{Kind::kData, item.node, {}});
       default:
@@ -82,7 +87,7 @@ struct Lane {
   }
 
   void Push(uint64_t number, Item item) {
-    if (item.kind == Kind::kEntry) ++names;
+    if (IsName(item.kind)) ++names;
     known.insert(item);
     items.push_back({number, std::move(item)});
   }
@@ -94,13 +99,13 @@ struct Lane {
     // What is posted from now on may be about a change that this one, being on
     // its way, does not tell of.
     known.erase(item);
-    if (item.kind == Kind::kEntry) --names;
+    if (IsName(item.kind)) --names;
     return item;
   }
 
   void DropNames() {
     std::erase_if(items, [this](const Queued& queued) {
-      if (queued.item.kind != Kind::kEntry) return false;
+      if (!IsName(queued.item.kind)) return false;
       known.erase(queued.item);
       return true;
     });
@@ -159,7 +164,7 @@ void InvalidationWorker::Impl::Post(const std::weak_ptr<Session>& session,
   const bool was_idle = lane->items.empty() && lane->sending == 0;
   const bool can_epoch =
       live->connection().inc_epoch || options.expire_all != nullptr;
-  if (kind == Kind::kEntry && can_epoch && lane->names >= options.limit) {
+  if (IsName(kind) && can_epoch && lane->names >= options.limit) {
     lane->DropNames();
     ++stats.overflows;
     item = Item{Kind::kEpoch, 0, {}};
@@ -174,6 +179,9 @@ void InvalidationWorker::Impl::Send(Session& session, const Item& item) {
   switch (item.kind) {
     case Kind::kEntry:
       status = session.ExpireEntry(item.node, item.name);
+      break;
+    case Kind::kRemoved:
+      status = session.InvalidateEntry(item.node, item.name);
       break;
     case Kind::kAttributes:
       status = session.InvalidateInode(item.node, false);
@@ -197,6 +205,7 @@ void InvalidationWorker::Impl::Send(Session& session, const Item& item) {
 void InvalidationWorker::Impl::Count(Kind kind) {
   switch (kind) {
     case Kind::kEntry:
+    case Kind::kRemoved:
       ++stats.entries;
       break;
     case Kind::kAttributes:
@@ -302,6 +311,11 @@ void InvalidationWorker::Stop() {
 void InvalidationWorker::PostEntry(const std::weak_ptr<Session>& session,
                                    NodeId parent, std::string_view name) {
   impl_->Post(session, Kind::kEntry, parent, name);
+}
+
+void InvalidationWorker::PostRemoved(const std::weak_ptr<Session>& session,
+                                     NodeId parent, std::string_view name) {
+  impl_->Post(session, Kind::kRemoved, parent, name);
 }
 
 void InvalidationWorker::PostInode(const std::weak_ptr<Session>& session,

@@ -1,9 +1,9 @@
 // Posts invalidations to kernels' caches, from threads of its own.
 //
 // INVAL_ENTRY and EXPIRE_ENTRY take the parent directory's lock in the kernel:
-// sent on a request thread, or before the answer of a request that holds that
-// lock, they deadlock. So they are posted after the reply, to one bounded and
-// coalescing queue; one that overflows becomes an epoch of that session.
+// sent on a request thread, they may deadlock. So they are posted to one
+// bounded and coalescing queue, before the reply, so that who has been answered
+// can wait for them; one that overflows becomes an epoch of that session.
 #ifndef FUSED_KERNEL_INVALIDATION_H_
 #define FUSED_KERNEL_INVALIDATION_H_
 
@@ -63,6 +63,12 @@ class InvalidationWorker {
   // `session` is skipped if it has ended by then.
   void PostEntry(const std::weak_ptr<Session>& session, NodeId parent,
                  std::string_view name);
+  // A directory of that name has moved or gone: the kernel is made to forget
+  // the name. One that it only looks up again stays known as the directory's,
+  // and while it is, the kernel answers ESTALE to a RENAME that finds the
+  // directory at its new name (__d_unalias() in fs/dcache.c).
+  void PostRemoved(const std::weak_ptr<Session>& session, NodeId parent,
+                   std::string_view name);
   // Attributes, and with `data` cached pages and mappings too.
   void PostInode(const std::weak_ptr<Session>& session, NodeId node, bool data);
   // Everything.

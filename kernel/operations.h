@@ -38,9 +38,10 @@ struct LockRequest {
 
 // Methods are called on any thread of the loop, several at once, also for one
 // node; each must answer, at once or later, through its reply. Names are
-// single components, never empty, "." or "..", and hold no slash; they and all
-// buffers live until the method returns. Node and handle ids are what the
-// kernel says: an unknown one must be answered (ESTALE, EBADF), never trusted.
+// single components, never empty, "." or ".." (but for Lookup's in an exported
+// mount), and hold no slash; they and all buffers live until the method
+// returns. Node and handle ids are what the kernel says: an unknown one must be
+// answered (ESTALE, EBADF), never trusted.
 class Operations {
  public:
   virtual ~Operations() = default;

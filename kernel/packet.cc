@@ -146,7 +146,7 @@ bool TakeName(std::string_view* bytes, std::string_view* name) {
 bool IsDots(std::string_view name) { return name == "." || name == ".."; }
 
 // `rest` is what follows the fixed part; left behind: what follows the strings.
-PacketVerdict CheckStrings(uint32_t opcode, Strings strings,
+PacketVerdict CheckStrings(uint32_t opcode, Strings strings, bool exported,
                            std::string_view* rest) {
   std::string_view name;
   switch (strings) {
@@ -154,9 +154,9 @@ PacketVerdict CheckStrings(uint32_t opcode, Strings strings,
       return kPass;
     case Strings::kName:
       if (!TakeName(rest, &name)) return Refuse(EINVAL);
-      // An exported file system is asked so for what it no longer remembers.
-      if (IsDots(name)) return Refuse(opcode == FUSE_LOOKUP ? ESTALE : EINVAL);
-      return kPass;
+      if (!IsDots(name)) return kPass;
+      if (opcode != FUSE_LOOKUP) return Refuse(EINVAL);
+      return exported ? kPass : Refuse(ESTALE);
     case Strings::kTwoNames:
       for (int i = 0; i < 2; ++i) {
         if (!TakeName(rest, &name) || IsDots(name)) return Refuse(EINVAL);
@@ -238,7 +238,7 @@ std::string_view OpcodeName(uint32_t opcode) {
   return name.empty() ? kUnknown[opcode] : name;
 }
 
-PacketVerdict CheckPacket(std::string_view packet) {
+PacketVerdict CheckPacket(std::string_view packet, bool exported) {
   if (packet.size() < sizeof(fuse_in_header)) return kDrop;
   const auto header = ReadAs<fuse_in_header>(packet);
   const PacketVerdict malformed =
@@ -255,7 +255,7 @@ PacketVerdict CheckPacket(std::string_view packet) {
   const std::string_view fixed = rest.substr(0, shape.fixed);
   rest.remove_prefix(shape.fixed);
   const PacketVerdict strings =
-      CheckStrings(header.opcode, shape.strings, &rest);
+      CheckStrings(header.opcode, shape.strings, exported, &rest);
   if (strings.kind != PacketVerdict::Kind::kPass) return strings;
   return CheckSizes(header.opcode, fixed, rest);
 }

@@ -29,7 +29,10 @@ struct PacketVerdict {
 
 // Whether `packet` is as long as it says, holds what its opcode needs, has
 // terminated names which are single components, counts and sizes within it.
-PacketVerdict CheckPacket(std::string_view packet);
+// "." and ".." are no names; but LOOKUP may ask for them where the mount is
+// `exported` (EXPORT_SUPPORT): so a file handle is opened whose inode the
+// kernel has forgotten.
+PacketVerdict CheckPacket(std::string_view packet, bool exported);
 
 }  // namespace fused::kernel
 

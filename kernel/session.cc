@@ -161,7 +161,12 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(
   return session;
 }
 
-Session::~Session() { core_->Unref(); }
+Session::~Session() {
+  // Nobody reads an INTERRUPT any more. A callback that owns its reply would
+  // keep the core, and itself, for ever.
+  core_->interrupts().Close();
+  core_->Unref();
+}
 
 uint64_t Session::id() const { return core_->id(); }
 
@@ -219,7 +224,7 @@ void Session::Handle(std::string_view packet) {
   if (core_->ended()) return;
 
   core_->operations()->Received(header.opcode);
-  PacketVerdict verdict = CheckPacket(packet);
+  PacketVerdict verdict = CheckPacket(packet, core_->settings().posix);
   if (verdict.kind != PacketVerdict::Kind::kPass && verdict.error != ENOSYS) {
     core_->malformed.fetch_add(1, std::memory_order_relaxed);
   }

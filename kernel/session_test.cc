@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/status_matchers.h"
@@ -175,6 +176,51 @@ TEST_F(SessionTest, InterruptThatCameFirstIsNotLost) {
   EXPECT_EQ(answer.unique, unique);
   EXPECT_EQ(answer.error, -EINTR);
   EXPECT_EQ(session_->unanswered(), 0u);
+}
+
+TEST_F(SessionTest, ACallbackThatOwnsItsReplyGoesWithTheSession) {
+  Init();
+  std::weak_ptr<StatusReply> kept;
+  operations_.set_lock = [&kept](const LockRequest&, bool, StatusReply reply) {
+    auto waiting = std::make_shared<StatusReply>(std::move(reply));
+    kept = waiting;
+    waiting->OnInterrupt([waiting] { waiting->Error(ErrnoStatus(EINTR)); });
+  };
+  fuse_lk_in in = {};
+  in.lk = {0, 0, F_WRLCK, 5};
+  const uint64_t unique = kernel_.SendStruct(FUSE_SETLKW, 5, in);
+  EXPECT_TRUE(Silent());
+  EXPECT_FALSE(kept.expired());
+  session_.reset();
+  EXPECT_TRUE(kept.expired());
+  const std::optional<FakeKernel::Message> answer = kernel_.Poll();
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->unique, unique);
+  EXPECT_EQ(answer->error, -EIO);
+}
+
+// No kernel does that; but what is replaced owns what locks again.
+TEST_F(SessionTest, TwoWaitsByOneNumber) {
+  Init();
+  operations_.set_lock = [](const LockRequest&, bool, StatusReply reply) {
+    auto waiting = std::make_shared<StatusReply>(std::move(reply));
+    waiting->OnInterrupt([waiting] { waiting->Error(ErrnoStatus(EINTR)); });
+  };
+  fuse_in_header header = {};
+  header.opcode = FUSE_SETLKW;
+  header.unique = 42;
+  header.nodeid = 5;
+  fuse_lk_in in = {};
+  in.lk = {0, 0, F_WRLCK, 5};
+  header.len = sizeof(header) + sizeof(in);
+  std::string packet(reinterpret_cast<const char*>(&header), sizeof(header));
+  packet.append(reinterpret_cast<const char*>(&in), sizeof(in));
+  kernel_.SendRaw(packet);
+  EXPECT_TRUE(Silent());
+  kernel_.SendRaw(packet);
+  EXPECT_EQ(Answer().error, -EIO);
+  // The number is the second one's too.
+  EXPECT_EQ(session_->unanswered(), 2u);
 }
 
 TEST_F(SessionTest, AnsweredRequestsAreNotInterrupted) {
@@ -350,6 +396,24 @@ TEST_F(SessionTest, NamesAreSingleComponents) {
   kernel_.SendStruct(FUSE_RENAME, 1, fuse_rename_in{1}, Terminated("a") + "b");
   EXPECT_EQ(Answer().error, -EINVAL);
   EXPECT_EQ(lookups, 0);
+}
+
+TEST_F(SessionTest, OnlyAnExportedMountIsAskedForDots) {
+  Init({.posix = true});
+  std::vector<std::string> asked;
+  operations_.lookup = [&asked](NodeId, const char* name, EntryReply reply) {
+    asked.emplace_back(name);
+    reply.Error(ErrnoStatus(ENOENT));
+  };
+  for (const char* name : {".", ".."}) {
+    kernel_.Send(FUSE_LOOKUP, 5, Terminated(name));
+    EXPECT_EQ(Answer().error, -ENOENT);
+    for (const uint32_t opcode : {FUSE_UNLINK, FUSE_RMDIR, FUSE_SYMLINK}) {
+      kernel_.Send(opcode, 5, Terminated(name) + Terminated("target"));
+      EXPECT_EQ(Answer().error, -EINVAL);
+    }
+  }
+  EXPECT_EQ(asked, (std::vector<std::string>{".", ".."}));
 }
 
 TEST_F(SessionTest, CountsAndSizesLieWithinThePacket) {

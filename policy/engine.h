@@ -101,6 +101,18 @@ class Snapshot {
   Location Root(uint32_t user) const;
   Location Child(const Location& parent, std::string_view name) const;
 
+  // Hot. Whether a `.nomedia` in the directory at `location` hides what is
+  // below it; and the location as it is where one does.
+  bool NomediaHides(const Location& directory) const;
+  static Location Hidden(Location directory) {
+    directory.hidden = true;
+    return directory;
+  }
+
+  // The names directly below `parent` that patterns tell apart from all others,
+  // folded. A lower tree may find them by other spellings than Fold() knows.
+  std::vector<std::string_view> NamesBelow(const Location& parent) const;
+
   // Hot. What stands at a location: `name` is its last component (empty for
   // the root), by which media types and states are told.
   Object ObjectAt(const Location& location, std::string_view name,

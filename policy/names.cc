@@ -118,6 +118,23 @@ bool FatClean(std::string_view name) {
   return IsAscii(name) || IsUtf8(name);
 }
 
+bool FoldsPlainly(std::string_view name) {
+  if (name.empty() || name.back() == '.' || name.back() == ' ') return false;
+  for (const char c : name) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                       (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+                       c == '-' || c == ' ';
+    if (!plain) return false;
+  }
+  return true;
+}
+
+bool IsNomedia(std::string_view name) {
+  // Most names are rejected without folding.
+  if (IsAscii(name) && (name.empty() || name.front() != '.')) return false;
+  return FoldedName(name).view() == kNomedia;
+}
+
 uint32_t NameFacts(std::string_view name) {
   if (IsAscii(name)) return FoldedNameFacts(WithoutFinalDots(name));
   // An ignorable code point before the dot, or within the prefix, is not there

@@ -21,6 +21,11 @@ bool FatClean(std::string_view name);
 // that folds to more than kMaxFolded bytes.
 uint32_t NameFacts(std::string_view name);
 
+// The file that hides its directory's media from galleries, and whether a name
+// is one, as folded.
+inline constexpr char kNomedia[] = ".nomedia";
+bool IsNomedia(std::string_view name);
+
 // The extension that tells the media type: after the last dot of the name
 // (of `<name>` in a pending or trashed one), dots at the end not counted; empty
 // where there is none, as in a name whose only dot leads it.
@@ -33,6 +38,12 @@ std::string_view Extension(std::string_view name);
 // dropped (but for a name that is nothing else). A name that is not UTF-8 as a
 // whole has its ASCII lowered and the rest as it is. Allocates.
 std::string Fold(std::string_view name);
+
+// Whether every lower tree that finds names without regard to case takes `name`
+// for what Fold() takes it for: letters and digits of ASCII, and dots, lines
+// and blanks within. Other names may lead to what has another name, by rules of
+// the lower tree's own: foreign letters, ignorable characters, 8.3 names.
+bool FoldsPlainly(std::string_view name);
 
 // The longest folded name that anything is compared with.
 inline constexpr size_t kMaxFolded = 255;

@@ -143,5 +143,14 @@ TEST(IsUtf8Test, RefusesOtherEncodings) {
   }
 }
 
+TEST(NamesTest, Nomedia) {
+  for (const char* name : {".nomedia", ".NoMedia", ".nomedia.", "．nomedia"}) {
+    EXPECT_TRUE(IsNomedia(name)) << name;
+  }
+  for (const char* name : {"", ".", "nomedia", ".nomedia2", "a.nomedia"}) {
+    EXPECT_FALSE(IsNomedia(name)) << name;
+  }
+}
+
 }  // namespace
 }  // namespace fused::policy

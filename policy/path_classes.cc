@@ -70,6 +70,10 @@ class AutomatonBuilder {
     std::vector<std::pair<std::string, uint32_t>> literals(literals_.begin(),
                                                            literals_.end());
     out_.literals_ = StringTable(literals);
+    out_.literal_texts_.resize(literals.size());
+    for (const auto& [text, number] : literals) {
+      out_.literal_texts_[number] = text;
+    }
     return true;
   }
 
@@ -273,6 +277,11 @@ void CheckClasses(const v1::Policy& policy, const SourceMap& source,
       issues.push_back(source.At(
           field, absl::StrCat("\"", path_class.name(), "\" is there twice")));
     }
+    if (!v1::NomediaRule_IsValid(path_class.nomedia())) {
+      issues.push_back(
+          source.At(absl::StrCat("path_classes[", i, "].nomedia"),
+                    absl::StrCat("unknown value ", path_class.nomedia())));
+    }
     if (!v1::NameRule_IsValid(path_class.names())) {
       issues.push_back(
           source.At(absl::StrCat("path_classes[", i, "].names"),
@@ -282,6 +291,16 @@ void CheckClasses(const v1::Policy& policy, const SourceMap& source,
 }
 
 }  // namespace
+
+std::vector<std::string_view> PathClasses::NamesBelow(
+    const State& state) const {
+  std::vector<std::string_view> names;
+  names.reserve(state.edges);
+  for (uint32_t i = 0; i < state.edges; ++i) {
+    names.emplace_back(literal_texts_[edges_[state.first_edge + i].literal]);
+  }
+  return names;
+}
 
 std::optional<PathClasses> PathClasses::Compile(const v1::Policy& policy,
                                                 const SourceMap& source,
@@ -298,6 +317,7 @@ std::optional<PathClasses> PathClasses::Compile(const v1::Policy& policy,
   for (const v1::PathClass& path_class : policy.path_classes()) {
     classes.names_.push_back(path_class.name());
     classes.fat_.push_back(path_class.names() == v1::FAT);
+    classes.nomedia_ignored_.push_back(path_class.nomedia() == v1::IGNORED);
   }
   AutomatonBuilder builder(classes);
   AddPatterns(policy, source, builder, issues);

@@ -59,6 +59,13 @@ class PathClasses {
   bool demands_fat(ClassId path_class) const {
     return path_class < fat_.size() && fat_[path_class];
   }
+  // The literals that are told apart from other names in that state, folded.
+  std::vector<std::string_view> NamesBelow(const State& state) const;
+  // Whether a `.nomedia` of this class hides its directory.
+  bool nomedia_hides(ClassId path_class) const {
+    return path_class >= nomedia_ignored_.size() ||
+           !nomedia_ignored_[path_class];
+  }
   // Whether some path is in this class.
   bool reachable(ClassId path_class) const;
   // Whether some path in it has a {package}.
@@ -75,8 +82,10 @@ class PathClasses {
   std::vector<State> states_;
   std::vector<Edge> edges_;  // by literal within a state
   StringTable literals_;
+  std::vector<std::string> literal_texts_;
   std::vector<std::string> names_;
   std::vector<bool> fat_;
+  std::vector<bool> nomedia_ignored_;
   std::vector<bool> reachable_;  // and of `other`, the last
   std::vector<bool> has_owner_;
 };

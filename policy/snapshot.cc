@@ -178,6 +178,16 @@ Location Snapshot::Child(const Location& parent, std::string_view name) const {
   return child;
 }
 
+std::vector<std::string_view> Snapshot::NamesBelow(
+    const Location& parent) const {
+  return impl_->parts->classes.NamesBelow(impl_->StateOf(parent));
+}
+
+bool Snapshot::NomediaHides(const Location& directory) const {
+  return impl_->parts->classes.nomedia_hides(
+      ClassOf(Child(directory, kNomedia)));
+}
+
 Object Snapshot::ObjectAt(const Location& location, std::string_view name,
                           bool directory, AppIndex file_owner) const {
   Object object;

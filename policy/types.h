@@ -41,6 +41,16 @@ class OperationSet {
     both.bits_ = bits_ | other.bits_;
     return both;
   }
+  constexpr OperationSet operator&(OperationSet other) const {
+    OperationSet common;
+    common.bits_ = bits_ & other.bits_;
+    return common;
+  }
+  constexpr OperationSet Without(OperationSet other) const {
+    OperationSet rest;
+    rest.bits_ = bits_ & ~other.bits_;
+    return rest;
+  }
   constexpr bool Has(Operation operation) const {
     return (bits_ >> static_cast<int>(operation) & 1u) != 0;
   }
@@ -126,6 +136,8 @@ struct Object {
   // Whose tree it lies in.
   uint32_t user = 0;
   uint32_t facts = 0;
+  // The file, as whoever tells kFactGranted knows it; 0: none. Not looked at.
+  uint64_t file = 0;
 };
 
 }  // namespace fused::policy

@@ -85,6 +85,15 @@ Device::Device(Options options)
       << error.message();
   chmod(AgentPath().c_str(), 0755);
   if (!options_.policy.empty()) Keep("policy.textproto", options_.policy);
+  if (!options_.second_volume.empty()) {
+    EXPECT_TRUE(MakeDirectories(SecondLower()));
+    EXPECT_TRUE(MakeDirectories(SecondMount()));
+    options_.config =
+        absl::StrCat("volumes { name: 'external_primary' lower: '", lower_,
+                     "' mountpoint: '", mount_, "' }\nvolumes { name: '",
+                     options_.second_volume, "' lower: '", SecondLower(),
+                     "' mountpoint: '", SecondMount(), "' }\n");
+  }
   if (!options_.config.empty()) Keep("config.textproto", options_.config);
   if (!options_.packages.empty()) {
     Keep("apps.textproto", AppsText(options_.packages));
@@ -135,6 +144,8 @@ Arguments Device::CommandLine() const {
         absl::StrCat("--config=", directory_, "/config.textproto"));
   }
   command.insert(command.end(), options_.flags.begin(), options_.flags.end());
+  // All of several volumes are in the file.
+  if (!options_.second_volume.empty()) return command;
   command.push_back(lower_);
   command.push_back(mount_);
   return command;

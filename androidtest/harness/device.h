@@ -75,6 +75,9 @@ class Device {
     Arguments flags;
     // Lower tree instead of one of the test's own.
     std::string lower_path;
+    // A further volume of this name, with its lower tree at SecondLower() and
+    // mounted at SecondMount(). Not with `config`.
+    std::string second_volume;
   };
 
   // Makes the directories; plant files in lower() before Start().
@@ -102,6 +105,8 @@ class Device {
   std::string state() const { return directory_ + "/state"; }
   std::string LowerPath(std::string_view path) const;
   std::string MountPath(std::string_view path) const;
+  std::string SecondLower() const { return directory_ + "/second_lower"; }
+  std::string SecondMount() const { return directory_ + "/second_storage"; }
   // What the daemon has printed.
   std::string Log() const;
   pid_t pid() const { return daemon_.pid(); }

@@ -1,0 +1,98 @@
+// What a view is made from, and what it makes of a request.
+#ifndef FUSED_FUSED_VIEW_PARTS_H_
+#define FUSED_FUSED_VIEW_PARTS_H_
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "fused/grants.h"
+#include "fused/handle.h"
+#include "fused/lower_node.h"
+#include "fused/node.h"
+#include "fused/rules.h"
+#include "fused/user_trees.h"
+#include "kernel/invalidation.h"
+#include "kernel/reply.h"
+#include "policy/engine.h"
+
+namespace fused {
+
+// What the views of a volume share. Outlives them.
+struct VolumeContext {
+  // The view's; of a shared view, user 0's.
+  LowerTree* tree = nullptr;
+  // Null: there is but one.
+  UserTrees* trees = nullptr;
+  const Rules* rules = nullptr;
+  kernel::InvalidationWorker* invalidations = nullptr;
+  // An open that passthrough was wanted for is served by the daemon; why.
+  std::function<void(std::string_view reason)> fallback;
+  // Opens may be given to the kernel.
+  bool passthrough = true;
+  // The lower tree's own ownership and modes; the kernel checks them, and the
+  // policy allows all.
+  bool posix = false;
+};
+
+// Whom a view belongs to.
+struct ViewIdentity {
+  // Empty: the shared view, where the caller's uid tells.
+  std::string package;
+  uint32_t user = 0;
+  // The app's absolute uid; files show as its own.
+  uid_t uid = 0;
+
+  bool shared() const { return package.empty(); }
+};
+
+// The rules, and on whose behalf they are asked, for one request.
+struct ViewActor {
+  std::shared_ptr<const policy::Snapshot> snapshot;
+  // Null: there are none.
+  std::shared_ptr<const Grants> grants;
+  policy::Subject subject;
+  uid_t uid = 0;
+};
+
+// A name that a request is about: its parent and what stands there, if the
+// actor may know.
+struct ViewTarget {
+  std::shared_ptr<Node> parent;
+  Facts parent_facts;
+  std::string name;
+  // Where the lower tree has another name for the same, which patterns know.
+  std::optional<std::string> alias_of;
+  policy::Location location;
+  // Null: nothing is there.
+  std::shared_ptr<LowerNode> lower;
+  struct stat stat = {};
+  Facts facts;  // where `lower` is not null
+  // Of what was made: what the media index has to keep before it is told.
+  uint64_t recorded = 0;
+
+  const std::string& place_name() const { return alias_of ? *alias_of : name; }
+};
+
+// What a new handle is made of.
+struct ViewNewHandle {
+  std::shared_ptr<Handle> handle;
+  std::optional<kernel::OpenFlags> flags;
+};
+
+// How a new regular file is made in the lower tree.
+struct ViewNewFile {
+  mode_t mode = 0;
+  // open(2)'s of the app.
+  int flags = 0;
+};
+
+}  // namespace fused
+
+#endif  // FUSED_FUSED_VIEW_PARTS_H_
