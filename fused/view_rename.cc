@@ -148,8 +148,8 @@ absl::Status View::CheckRename(const Actor& actor, const Target& from,
 }
 
 media::Tree::End View::EndOf(const Target& target) const {
-  return target.parent->lower->tree().EndOf({target.parent->lower, target.name},
-                                            target.lower);
+  return target.parent->lower->tree().EndOf(
+      {target.parent->lower, target.place_name()}, target.lower);
 }
 
 void View::RecordMove(const Target& from, const Target& to,
