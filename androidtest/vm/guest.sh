@@ -181,7 +181,8 @@ session /lower/tmpfs/volume tmpfs
 mount -o loop -t ext4 /disk/ext4 /lower/ext4
 session /lower/ext4/volume ext4
 mkdir -p /lower/vfat /lower/casefold
-mount -o loop,iocharset=utf8 -t vfat /disk/vfat /lower/vfat
+# With iocharset=utf8 vfat would tell upper from lower case.
+mount -o loop,utf8,iocharset=iso8859-1 -t vfat /disk/vfat /lower/vfat
 spellings /lower/vfat vfat RECORD~1 android/DATA/ORGEXA~1.CAM
 mount -o loop -t ext4 /disk/casefold /lower/casefold
 spellings /lower/casefold casefold \

@@ -21,7 +21,7 @@ import tempfile
 
 from initramfs import Archive, Kernel
 
-MODULES = ("fuse", "loop", "ext4", "crc32c_generic", "vfat", "nls_cp437", "nls_utf8", "nls_ascii", "utf8data")
+MODULES = ("fuse", "loop", "ext4", "crc32c_generic", "vfat", "nls_cp437", "nls_iso8859_1", "utf8data")
 # The root directory's flags: extents, and casefold (EXT4_CASEFOLD_FL).
 FOLDED = "set_inode_field <2> flags 0x40080000"
 # The machine is emulated; it takes half a minute on an idle one.
