@@ -115,8 +115,16 @@ Picture Film(Random& random, size_t secret) {
 }
 
 Picture Draw(Random& random) {
-  const size_t secret = 5 + Below(random, Below(random, 2) == 0 ? 30 : 30000);
-  return Below(random, 2) == 0 ? Jpeg(random, secret) : Film(random, secret);
+  while (true) {
+    const size_t secret = 5 + Below(random, Below(random, 2) == 0 ? 30 : 30000);
+    Picture picture =
+        Below(random, 2) == 0 ? Jpeg(random, secret) : Film(random, secret);
+    // A length may have the byte too.
+    if (std::count(picture.content.begin(), picture.content.end(), kSecret) ==
+        static_cast<int64_t>(secret)) {
+      return picture;
+    }
+  }
 }
 
 bool PutAll(int fd, std::string_view bytes, size_t at) {
