@@ -118,6 +118,31 @@ void LowerNode::RecordName(std::string_view name) {
   if (key.ok()) media->SetName(*key, name);
 }
 
+bool LowerNode::SetRedaction(std::shared_ptr<const Redaction> redaction,
+                             uint64_t writings) {
+  absl::MutexLock lock(&mutex_);
+  if (writers() != 0 || this->writings() != writings) return false;
+  redaction_.swap(redaction);
+  return true;
+}
+
+void LowerNode::DropRedaction() {
+  std::shared_ptr<const Redaction> dropped;
+  absl::MutexLock lock(&mutex_);
+  writings_.fetch_add(1, std::memory_order_acq_rel);
+  redaction_.swap(dropped);
+}
+
+void LowerNode::AddWriter() {
+  writers_.fetch_add(1, std::memory_order_acq_rel);
+  DropRedaction();
+}
+
+void LowerNode::RemoveWriter() {
+  DropRedaction();
+  writers_.fetch_sub(1, std::memory_order_acq_rel);
+}
+
 media::Location LowerNode::KnownLocation(const struct stat& stat) {
   const media::Tree* const media = tree_->media();
   if (media == nullptr) return media::Location::kUnknown;

@@ -163,16 +163,16 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   // False: it may yet change without a change of its times; tell it later.
   bool RecordLocation(bool has, const struct stat& stat);
 
-  // What was last found to be hidden of it; null where nobody has looked. See
-  // redaction.h.
+  // What was last found to be hidden of it; null where nobody has looked since
+  // a writer came or went. See redaction.h.
   std::shared_ptr<const Redaction> redaction() const {
     absl::MutexLock lock(&mutex_);
     return redaction_;
   }
-  void SetRedaction(std::shared_ptr<const Redaction> redaction) {
-    absl::MutexLock lock(&mutex_);
-    redaction_.swap(redaction);
-  }
+  // False, and nothing is kept, where a writer is there or has been since
+  // `writings` were counted.
+  bool SetRedaction(std::shared_ptr<const Redaction> redaction,
+                    uint64_t writings);
 
   // The view (Peer::id()) that took its last name away; 0: none did.
   uint64_t removed_by() const {
@@ -184,8 +184,15 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
 
   // Handles that may write, of all views.
   int writers() const { return writers_.load(std::memory_order_acquire); }
-  void AddWriter() { writers_.fetch_add(1, std::memory_order_acq_rel); }
-  void RemoveWriter() { writers_.fetch_sub(1, std::memory_order_acq_rel); }
+  // Both drop what was found in it: times are too coarse to tell what was
+  // written before a look from what was after, and stores through a mapping
+  // change none.
+  void AddWriter();
+  void RemoveWriter();
+  // How often either was called.
+  uint64_t writings() const {
+    return writings_.load(std::memory_order_acquire);
+  }
 
   void AddSighting(const Sighting& sighting);
   void RemoveSighting(const Sighting& sighting);
@@ -232,11 +239,14 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   // it did.
   bool Evict();
 
+  void DropRedaction();
+
   LowerTree* const tree_;
   const dev_t device_;
   const ino_t inode_;
   const mode_t type_;
   std::atomic<int> writers_{0};
+  std::atomic<uint64_t> writings_{0};
   std::atomic<uint64_t> removed_by_{0};
   // Used since the last sweep for descriptors.
   std::atomic<bool> used_{true};

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <utility>
 
 #include "fused/errors.h"
@@ -54,15 +55,25 @@ bool SameState(const struct stat& a, const struct stat& b) {
          a.st_ctim.tv_nsec == b.st_ctim.tv_nsec;
 }
 
-std::shared_ptr<const Redaction> Keep(LowerNode& lower, Finding finding,
-                                      const struct stat& stat) {
+std::shared_ptr<Redaction> Found(Finding finding, const struct stat& stat) {
   auto found = std::make_shared<Redaction>();
   found->finding = std::move(finding);
   found->ctime = stat.st_ctim;
   found->size = stat.st_size;
-  lower.SetRedaction(found);
-  lower.tree().KeepWarm(lower.shared_from_this());
   return found;
+}
+
+// Whether nobody can write the lower file: no handle, nor a mapping, which with
+// passthrough outlives its handle unseen. Only a lease tells. `fd` is open for
+// reading, and nobody else's.
+bool NobodyWrites(LowerNode& lower, int fd) {
+  if (lower.writers() != 0) return false;
+  // Who opens it meanwhile waits until the lease is given back; the signal that
+  // says so is one that nobody minds.
+  if (fcntl(fd, F_SETSIG, SIGURG) != 0 || fcntl(fd, F_SETLEASE, F_RDLCK) != 0) {
+    return false;
+  }
+  return fcntl(fd, F_SETLEASE, F_UNLCK) == 0;
 }
 
 // Tells the index what there is to be told, once the file has come to rest.
@@ -82,6 +93,7 @@ absl::StatusOr<std::shared_ptr<const Redaction>> FindRedaction(
     LowerNode& lower) {
   absl::StatusOr<Pin> pin = lower.Descriptor();
   if (!pin.ok()) return pin.status();
+  const uint64_t writings = lower.writings();
   absl::StatusOr<struct stat> before = kernel::Stat((*pin)->get());
   if (!before.ok()) return before.status();
   std::shared_ptr<const Redaction> kept = lower.redaction();
@@ -89,13 +101,20 @@ absl::StatusOr<std::shared_ptr<const Redaction>> FindRedaction(
     Record(lower, *kept, *before);
     return kept;
   }
-  if (kept == nullptr && lower.writers() == 0 &&
-      lower.KnownLocation(*before) == media::Location::kNone) {
-    return Keep(lower, Finding(), *before);
-  }
   absl::StatusOr<kernel::Fd> fd =
       kernel::Reopen((*pin)->get(), O_RDONLY | O_CLOEXEC);
   if (!fd.ok()) return fd.status();
+  const bool rests = NobodyWrites(lower, fd->get());
+  const auto keep = [&](const std::shared_ptr<Redaction>& found) {
+    if (!rests || !lower.SetRedaction(found, writings)) return false;
+    lower.tree().KeepWarm(lower.shared_from_this());
+    return true;
+  };
+  if (kept == nullptr && rests &&
+      lower.KnownLocation(*before) == media::Location::kNone) {
+    std::shared_ptr<Redaction> known = Found(Finding(), *before);
+    if (keep(known)) return known;
+  }
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     FileSource source(fd->get(), static_cast<uint64_t>(before->st_size));
     absl::StatusOr<Finding> finding = policy::redaction::FindLocation(source);
@@ -103,9 +122,8 @@ absl::StatusOr<std::shared_ptr<const Redaction>> FindRedaction(
     absl::StatusOr<struct stat> after = kernel::Stat(fd->get());
     if (!after.ok()) return after.status();
     if (SameState(*before, *after)) {
-      std::shared_ptr<const Redaction> found =
-          Keep(lower, *std::move(finding), *before);
-      Record(lower, *found, *before);
+      std::shared_ptr<Redaction> found = Found(*std::move(finding), *before);
+      if (keep(found)) Record(lower, *found, *before);
       return found;
     }
     before = after;
@@ -133,6 +151,8 @@ absl::StatusOr<size_t> ReadRedacted(LowerNode& lower, int fd, off_t offset,
     if (!after.ok()) return after.status();
     if ((*after)->finding.kind == (*before)->finding.kind &&
         (*after)->size == (*before)->size &&
+        (*after)->ctime.tv_sec == (*before)->ctime.tv_sec &&
+        (*after)->ctime.tv_nsec == (*before)->ctime.tv_nsec &&
         (*after)->finding.ranges == (*before)->finding.ranges) {
       policy::redaction::ZeroRanges((*before)->finding.ranges,
                                     static_cast<uint64_t>(offset),

@@ -35,9 +35,9 @@ struct Redaction {
 };
 
 // The finding for the file as it is now: the one that the node keeps, or a new
-// one, where ctime or size changed or somebody has the file open for writing
-// (stores through a mapping change neither until later). Walks the file; no
-// lock is held. Thread-safe.
+// one, where ctime or size changed or somebody can write the file (stores
+// through a mapping change neither until later). A new one is kept where nobody
+// can. Walks the file; no lock is held. Thread-safe.
 absl::StatusOr<std::shared_ptr<const Redaction>> FindRedaction(
     LowerNode& lower);
 

@@ -168,6 +168,38 @@ TEST_P(PermissionsTest, ToKnowWherePhotosWereTaken) {
   }
 }
 
+// In both views at once, while files are open: by the kernel for who may know,
+// by the daemon for who may not, from the next open on.
+TEST_P(PermissionsTest, ToKnowWherePhotosWereTakenAtTheNextOpen) {
+  const std::string path = place_ + "/photo.jpg";
+  Given(kCamera, path, Photo());
+  const App* const strangers[] = {&As(kStranger), &In(other_view(), kStranger)};
+  for (int round = 0; round < 3; ++round) {
+    MakeStranger({"READ_MEDIA_IMAGES"});
+    const File hidden = As(kStranger).Open(path, O_RDONLY);
+    const Counts before = device().Count();
+    for (const App* app : strangers) {
+      EXPECT_THAT(app->Read(path), IsRedacted()) << round;
+      EXPECT_THAT(As(kGallery).Read(path), Reads(Photo()));
+    }
+    EXPECT_EQ((device().Count() - before).redacted, 2);
+    EXPECT_EQ((device().Count() - before).passthrough, 2);
+
+    MakeStranger({"READ_MEDIA_IMAGES", "ACCESS_MEDIA_LOCATION"});
+    const File whole = As(kStranger).Open(path, O_RDONLY);
+    EXPECT_THAT(whole.ReadAt(0, 4096), Reads(Photo())) << round;
+    const Counts then = device().Count();
+    for (const App* app : strangers) {
+      EXPECT_THAT(app->Read(path), Reads(Photo())) << round;
+      EXPECT_THAT(As(kBlind).Read(path), IsRedacted());
+    }
+    EXPECT_EQ((device().Count() - then).redacted, 2);
+    EXPECT_EQ((device().Count() - then).passthrough, 2);
+    // What was opened before is as it was.
+    EXPECT_THAT(hidden.ReadAt(0, 4096), IsRedacted()) << round;
+  }
+}
+
 // A handle that was given stays; the next open counts.
 TEST_P(PermissionsTest, AnOpenFileStaysOpen) {
   MakeStranger({"READ_MEDIA_IMAGES"});

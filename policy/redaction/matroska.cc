@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "policy/redaction/location_names.h"
 
@@ -115,7 +114,6 @@ class Matroska {
   bool Inside(const Element& parent, int depth) {
     if (depth >= kMaxDepth) return false;
     bool location = false;
-    std::vector<Element> values;
     for (uint64_t at = parent.payload; at < parent.end;) {
       const std::optional<Element> element = Read(at, parent.end);
       if (!element || element->open) return false;
@@ -125,8 +123,6 @@ class Matroska {
         case kSimpleTag:
         case kAttachedFile:
           if (!Inside(*element, depth + 1)) return false;
-          // A location's parts are its own.
-          values.push_back(*element);
           break;
         case kTagName:
           location =
@@ -134,10 +130,6 @@ class Matroska {
                               element->payload,
                               std::min<uint64_t>(
                                   kMaxName, element->end - element->payload)));
-          break;
-        case kTagString:
-        case kTagBinary:
-          values.push_back(*element);
           break;
         case kFileData:
           bytes_.walk().Add(Part::kUnknown,
@@ -150,8 +142,26 @@ class Matroska {
           break;
       }
     }
-    for (const Element& value : values) {
-      if (location) bytes_.Zero(value.payload, value.end);
+    return !location || ZeroValues(parent);
+  }
+
+  // Of a tag that names a location, which has been read already.
+  bool ZeroValues(const Element& parent) {
+    for (uint64_t at = parent.payload; at < parent.end;) {
+      const std::optional<Element> element = Read(at, parent.end);
+      if (!element) return false;
+      at = element->end;
+      switch (element->id) {
+        case kTag:
+        case kSimpleTag:  // a location's parts are its own
+        case kAttachedFile:
+        case kTagString:
+        case kTagBinary:
+          bytes_.Zero(element->payload, element->end);
+          break;
+        default:
+          break;
+      }
     }
     return true;
   }

@@ -15,6 +15,7 @@ namespace {
 
 constexpr uint64_t kMaxSearched = 1 << 20;
 constexpr size_t kMaxKey = 1024;
+constexpr size_t kMaxLocationKeys = 1024;
 
 // The numbers, from 1, of the keys (in a `keys` box) that name a location.
 // Nothing where it is not understood.
@@ -27,7 +28,7 @@ std::optional<std::vector<uint64_t>> LocationKeys(const Bytes& file,
   for (uint64_t number = 1; number <= *count && at < keys.end; ++number) {
     const std::optional<uint64_t> size = file.Big(at, 4);
     if (!size || *size < 8 || *size > keys.end - at || *size > kMaxKey ||
-        !file.walk().Step()) {
+        found.size() > kMaxLocationKeys || !file.walk().Step()) {
       return std::nullopt;
     }
     if (IsLocationName(file.Text(at + 8, *size - 8))) found.push_back(number);

@@ -39,6 +39,7 @@ constexpr uint64_t kMaxSearched = 1 << 20;
 // Boxes that cameras put what they like into.
 constexpr uint64_t kMaxFree = 4 << 20;
 constexpr int kMaxDepth = 12;
+constexpr size_t kMaxTracks = 1024;
 // Where a Pentax camera's block has them.
 constexpr uint64_t kPentaxGps = 199;
 constexpr uint64_t kPentaxGpsEnd = 400;
@@ -174,8 +175,8 @@ class Movie {
     } else if (type == "NCTG") {
       Add(Part::kNikonTags, box.payload, box.end);
     } else if (type == "trex") {
-      defaults_.push_back({file_.Big(box.payload + 4, 4).value_or(0),
-                           file_.Big(box.payload + 16, 4).value_or(0)});
+      Keep(defaults_, {file_.Big(box.payload + 4, 4).value_or(0),
+                       file_.Big(box.payload + 16, 4).value_or(0)});
     } else if (track == nullptr || !OfTrack(box, parent, *track)) {
       Other(box);
     }
@@ -203,6 +204,14 @@ class Movie {
     return true;
   }
 
+  void Keep(std::vector<FragmentedTrack>& tracks, FragmentedTrack track) {
+    if (tracks.size() < kMaxTracks) {
+      tracks.push_back(track);
+    } else {
+      file_.walk().Refuse();
+    }
+  }
+
   void Finish(const Track& track) {
     TrackKind kind = KindOf(file_, track);
     if (kind == TrackKind::kText) {
@@ -211,7 +220,7 @@ class Movie {
     }
     if (kind == TrackKind::kMedia) return;
     if (!ZeroSamples(file_, track)) file_.walk().Refuse();
-    fragmented_.push_back({track.id, 0});
+    Keep(fragmented_, {track.id, 0});
   }
 
   void Other(const Box& box) {

@@ -11,12 +11,16 @@ namespace {
 
 // A jump costs little, a run goes fast.
 constexpr size_t kJump = 4096;
-constexpr size_t kRun = 256 << 10;
+constexpr size_t kRun = 128 << 10;
 
 // Of one stretch of bytes, and of all that wait.
 constexpr size_t kMaxPieces = 1024;
-constexpr size_t kMaxHeldPieces = 8192;
+constexpr size_t kMaxHeldPieces = 4096;
 constexpr size_t kMaxAlso = 4096;
+
+// More ranges than this get the room for all that there may be at once:
+// doubling would hold half as much again.
+constexpr size_t kManyRanges = 4096;
 
 }  // namespace
 
@@ -28,6 +32,7 @@ Bytes::Bytes(Walk& walk, uint64_t begin, uint64_t end) : walk_(&walk) {
 }
 
 Bytes::Bytes(Walk& walk, const std::vector<Range>& pieces) : walk_(&walk) {
+  pieces_.reserve(pieces.size());
   for (const Range& piece : pieces) {
     const uint64_t end = std::min(piece.end, walk.size());
     if (piece.begin >= end) continue;
@@ -180,7 +185,9 @@ void Walk::Zero(uint64_t begin, uint64_t end) {
     // Half, so that this is not done again for every range.
     if (ranges_.size() > limits_.ranges / 2) Refuse();
   }
-  if (!stopped()) ranges_.push_back({begin, end});
+  if (stopped()) return;
+  if (ranges_.size() == kManyRanges) ranges_.reserve(limits_.ranges);
+  ranges_.push_back({begin, end});
 }
 
 void Walk::ZeroAlso(const std::vector<Range>& ranges, Range also) {
@@ -212,6 +219,7 @@ Finding Walk::Finish() {
     finding.kind = Finding::Kind::kRefused;
     return finding;
   }
+  window_ = std::string();
   Normalize(ranges_, size_);
   std::vector<Range> more;
   for (const auto& [trigger, also] : also_) {
@@ -222,6 +230,8 @@ Finding Walk::Finish() {
       more.push_back(also);
     }
   }
+  also_ = {};
+  ranges_.reserve(ranges_.size() + more.size());
   ranges_.insert(ranges_.end(), more.begin(), more.end());
   Normalize(ranges_, size_);
   finding.ranges = std::move(ranges_);
