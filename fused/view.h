@@ -28,6 +28,7 @@
 #include "fused/lower_node.h"
 #include "fused/media/tree.h"
 #include "fused/node.h"
+#include "fused/retries.h"
 #include "fused/rules.h"
 #include "fused/told_names.h"
 #include "fused/view_parts.h"
@@ -431,6 +432,7 @@ class View : public kernel::Operations {
   // file of a later one, where ids are given anew.
   const uint64_t generation_;
   Counters counters_;
+  Retries retries_;
   NodeTable nodes_;
   // The other users' roots, of a shared view with a tree for each user. All are
   // the kernel's root node: which one it is, the caller's user says. So what

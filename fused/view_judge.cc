@@ -149,7 +149,9 @@ policy::IoMode View::ServedAs(const Actor& actor, const policy::Object& object,
   const bool clean =
       stat.st_size == 0 ||
       (known != nullptr && known->Matches(stat) && !known->hides());
-  return clean && lower.writers() == 0 ? strictest : policy::IoMode::kRedacted;
+  return clean && lower.writers() == 0 && !actor.retries
+             ? strictest
+             : policy::IoMode::kRedacted;
 }
 
 absl::Status View::CheckRedacted(const Intent& intent, LowerNode& lower) {

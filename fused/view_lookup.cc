@@ -244,7 +244,8 @@ void View::LookupDot(const Actor& actor, kernel::NodeId node_id,
 
 void View::Lookup(const kernel::Caller& caller, kernel::NodeId parent,
                   const char* name, kernel::EntryReply reply) {
-  const Actor actor = ActorOf(caller.uid);
+  Actor actor = ActorOf(caller.uid);
+  actor.retries = retries_.Has(caller.pid);
   if (IsDot(name)) return LookupDot(actor, parent, name, std::move(reply));
   absl::StatusOr<Target> target = Resolve(actor, parent, name);
   if (target.ok() && target->lower == nullptr) target = NoEntry();

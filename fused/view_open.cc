@@ -145,8 +145,12 @@ void View::Open(const kernel::Caller& caller, kernel::NodeId node_id,
   if (node == nullptr) return reply.Error(Stale());
   if (!node->lower->is_regular()) return reply.Error(Invalid());
   // The kernel looks its name up again, and opens what has it now.
-  if (IsLeftBehind(*node)) return reply.Error(Stale());
-  const Actor actor = ActorOf(caller.uid);
+  if (IsLeftBehind(*node)) {
+    retries_.Add(caller.pid);
+    return reply.Error(Stale());
+  }
+  Actor actor = ActorOf(caller.uid);
+  actor.retries = retries_.Has(caller.pid);
   const Intent intent = Intent::FromFlags(request.flags);
   Facts facts;
   if (!posix()) facts = node->Classify(*actor.snapshot);
@@ -165,10 +169,12 @@ void View::Open(const kernel::Caller& caller, kernel::NodeId node_id,
     stat = *now;
   }
   if (ServedAs(actor, facts.object, *node->lower, stat) != node->key.io) {
-    // The rules, or set-id bits, changed how it is served: that is another
-    // node, which the kernel finds by looking the name up again.
+    // The rules, a writer, or set-id bits changed how it is served: that is
+    // another node, which the kernel finds by looking the name up again.
+    if (node->key.io != policy::IoMode::kRedacted) retries_.Add(caller.pid);
     return reply.Error(Stale());
   }
+  retries_.Remove(caller.pid);
   decision.io = node->key.io;
   absl::StatusOr<NewHandle> opened =
       OpenNode(actor, node, intent, request.flags, decision, kernel::Fd());

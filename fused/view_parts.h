@@ -59,6 +59,9 @@ struct ViewActor {
   std::shared_ptr<const Grants> grants;
   policy::Subject subject;
   uid_t uid = 0;
+  // In the second try of an open (Retries): what may be served redacted is, so
+  // that no writer who comes or goes makes it stale again.
+  bool retries = false;
 };
 
 // A name that a request is about: its parent and what stands there, if the

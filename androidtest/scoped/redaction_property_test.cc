@@ -347,17 +347,14 @@ std::string ReadSome(int fd, Random& random, int& readings) {
   return "";
 }
 
-// PATH SEED COUNT [ESTALE]: opens and reads; returns how many readings had
-// bytes. With ESTALE an open may fail with that: the kernel looks a name up
-// again once, and a file that is replaced and written may have changed twice.
+// PATH SEED COUNT: opens and reads; returns how many readings had bytes.
 APP_PROGRAM(LookForTheSecret) {
   uint64_t seed = 0;
   int count = 0;
   if (arguments.size() < 3 || !absl::SimpleAtoi(arguments[1], &seed) ||
       !absl::SimpleAtoi(arguments[2], &count)) {
-    return Wrong("PATH SEED COUNT [ESTALE]");
+    return Wrong("PATH SEED COUNT");
   }
-  const bool stale = arguments.size() > 3;
   Random random(seed);
   int readings = 0;
   for (int i = 0; i < count; ++i) {
@@ -365,7 +362,7 @@ APP_PROGRAM(LookForTheSecret) {
     const Descriptor fd(
         open(arguments[0].c_str(), O_RDONLY | O_CLOEXEC | direct));
     if (fd.get() < 0) {
-      if (errno == EACCES || (errno == ESTALE && stale)) continue;
+      if (errno == EACCES) continue;
       return Failed("open");
     }
     const std::string wrong = ReadSome(fd.get(), random, readings);
@@ -424,7 +421,6 @@ TEST_P(SecretTest, IsNeverReadWhileItIsWritten) {
   const App& other = In(other_view(), kBlind);
   writer.Begin("WriteAgainAndAgain", Task(kCamera, 8, count));
   Arguments task = Task(kBlind, 9, count);
-  task.push_back("ESTALE");
   reader.Begin("LookForTheSecret", task);
   task[0] = other.At(path_);
   task[1] = "10";
