@@ -279,7 +279,7 @@ TEST_P(MediaIndexTest, ALockedDatabaseStopsNoMount) {
 TEST_P(MediaIndexTest, WhatHasExpiredIsDeleted) {
   ASSERT_TRUE(device_->Start());
   const int64_t now = time(nullptr);
-  constexpr int64_t kDay = 24 * 60 * 60;
+  constexpr int64_t kDay = int64_t{24} * 60 * 60;
   const App camera = device_->Launch(kCamera, View::kApp);
   const auto pending = [](int64_t at) {
     return absl::StrCat("Download/.pending-", at, "-a.bin");

@@ -21,7 +21,7 @@
 namespace fused {
 namespace {
 
-constexpr int64_t kWeek = 7 * 24 * 60 * 60;
+constexpr int64_t kWeek = int64_t{7} * 24 * 60 * 60;
 // How many stamps, a second apart, are tried for a new name.
 constexpr int kStamps = 1000;
 

@@ -235,7 +235,7 @@ TEST_F(LowerMediaTest, TheClockIsNotTrustedTooFar) {
   Mount("tmpfs");
   Begin();
   constexpr int64_t kNow = 1'800'000'000;
-  constexpr int64_t kDay = 24 * 60 * 60;
+  constexpr int64_t kDay = int64_t{24} * 60 * 60;
   const auto name = [](int64_t at) {
     return absl::StrCat(".pending-", at, "-a");
   };

@@ -72,8 +72,9 @@ absl::StatusOr<control::v1::FileResponse> DescribeFile(
   if (!key.ok()) return key.status();
   const std::optional<media::Record> record = tree.media()->Find(*key);
   if (!record.has_value()) return response;
-  if (record->owner != nullptr)
+  if (record->owner != nullptr) {
     Set(*record->owner, *response.mutable_indexed());
+  }
   if (record->media_type != nullptr) {
     response.set_media_type(*record->media_type);
   }

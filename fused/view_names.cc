@@ -51,8 +51,9 @@ void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
     absl::ReaderMutexLock shape(&target->parent->lower->tree().shape_mutex());
     absl::MutexLock names(&target->parent->lower->names_mutex());
     std::optional<LowerTree::Making> making;
-    if (S_ISREG(type) && !posix())
+    if (S_ISREG(type) && !posix()) {
       making.emplace(target->parent->lower->tree());
+    }
     Locate(actor, *target);
     status = CheckMake(actor, *target, type, operation);
     absl::StatusOr<Pin> pin = target->parent->lower->Descriptor();

@@ -35,8 +35,9 @@ void Volume::FillStatus(control::v1::VolumeStatus& status) const {
   status.set_profile(settings_.posix() ? "posix" : "media");
   for (const std::string& warning : warnings_) status.add_warnings(warning);
   uint64_t descriptors = 0;
-  for (const LowerTree* tree : trees_->All())
+  for (const LowerTree* tree : trees_->All()) {
     descriptors += tree->descriptors();
+  }
   status.set_descriptors(descriptors);
 
   Counters total;

@@ -18,7 +18,6 @@ namespace fused::androidtest {
 namespace {
 
 using testing::ElementsAre;
-using testing::IsEmpty;
 
 class NamesTest : public ScopedTest {
  protected:

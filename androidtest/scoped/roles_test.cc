@@ -33,7 +33,8 @@ class RolesTest : public ScopedTest {
   std::string File(const char* name) { return absl::StrCat(place_, "/", name); }
 
   // Reads these, no others, and writes none of all.
-  void ExpectReadsOnly(const char* package, std::set<std::string> names) {
+  void ExpectReadsOnly(const char* package,
+                       const std::set<std::string>& names) {
     const App& app = As(package);
     for (const char* name :
          {"a.jpg", "a.mp4", "a.mp3", "a.m3u", "a.srt", "a.pdf", "a.xyz"}) {

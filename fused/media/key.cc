@@ -21,11 +21,11 @@ namespace fused::media {
 namespace {
 
 // Not in linux/magic.h of every release.
-constexpr long kExfatMagic = 0x2011BAB0;
-constexpr long kXfsMagic = 0x58465342;
-constexpr long kBtrfsMagic = 0x9123683E;
-constexpr long kF2fsMagic = 0xF2F52010;
-constexpr long kNtfs3Magic = 0x7366746e;
+constexpr int64_t kExfatMagic = 0x2011BAB0;
+constexpr int64_t kXfsMagic = 0x58465342;
+constexpr int64_t kBtrfsMagic = 0x9123683E;
+constexpr int64_t kF2fsMagic = 0xF2F52010;
+constexpr int64_t kNtfs3Magic = 0x7366746e;
 
 constexpr char kHandleMark = 'h';
 constexpr char kPathMark = 'p';
@@ -113,7 +113,7 @@ std::string PathPart(KeyKind kind, std::string_view path) {
 KeyKind KindOf(int root) {
   struct statfs stat = {};
   if (fstatfs(root, &stat) != 0) return KeyKind::kPath;
-  switch (static_cast<long>(stat.f_type)) {
+  switch (static_cast<int64_t>(stat.f_type)) {
     case EXT4_SUPER_MAGIC:
     case kXfsMagic:
     case kBtrfsMagic:

@@ -72,7 +72,7 @@ bool Tree::IsGone(const FileKey& key) const {
   // By path there is no asking: what was not seen, nor touched since, is gone.
   if (by_path()) return true;
   kernel::FileHandle handle;
-  handle.type = key.bytes[1];
+  handle.type = static_cast<unsigned char>(key.bytes[1]);
   handle.size = static_cast<uint32_t>(key.bytes.size() - 2);
   if (handle.size > kernel::FileHandle::kMaxBytes) return false;
   std::memcpy(handle.bytes, key.bytes.data() + 2, handle.size);

@@ -42,7 +42,7 @@ class SqliteStoreTest : public testing::Test {
   using Rows = std::map<std::pair<TreeName, std::string>, Record>;
   static Rows Load(Store& store) {
     Rows rows;
-    EXPECT_THAT(store.Load([&rows](const TreeName& tree, FileKey key,
+    EXPECT_THAT(store.Load([&rows](const TreeName& tree, const FileKey& key,
                                    const Record& record) {
       rows[{tree, key.bytes}] = record;
     }),
@@ -227,7 +227,7 @@ TEST_F(SqliteStoreTest, ADamagedPageIsFoundAfterAnUncleanEnd) {
   }
   {
     std::fstream file(path(), std::ios::in | std::ios::out | std::ios::binary);
-    file.seekp(5 * 4096);
+    file.seekp(std::streamoff{5} * 4096);
     file << std::string(4096, '\xa5');
   }
   EXPECT_THAT(storage_.Open(), StatusIs(absl::StatusCode::kDataLoss));

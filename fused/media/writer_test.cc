@@ -87,7 +87,7 @@ TEST_F(WriterTest, ManyWaitForOneCommit) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_LE(disk_.commits(), uint64_t{kThreads * kEach});
+  EXPECT_LE(disk_.commits(), uint64_t{kThreads} * kEach);
 }
 
 TEST_F(WriterTest, StopCommitsAndMarksClean) {
