@@ -18,13 +18,13 @@
 #include "fused/explain.h"
 #include "fused/media_requests.h"
 #include "fused/profile.h"
+#include "fused/version.h"
 #include "kernel/mount.h"
 #include "kernel/status.h"
 
 namespace fused {
 namespace {
 
-constexpr char kVersion[] = "0.1.0";
 constexpr uint32_t kUserRange = 100000;
 
 bool Fail(StartError& error, int exit_code, const absl::Status& status) {

@@ -2,15 +2,26 @@
 #ifndef FUSED_FUSED_FLAGS_H_
 #define FUSED_FUSED_FLAGS_H_
 
-#include "absl/status/statusor.h"
+#include <optional>
+
 #include "fused/settings.h"
+#include "policy/issue.h"
 
 namespace fused {
 
-// The whole command line as settings. Prints the usage and exits with 0 where
-// --help is asked for. Errors are MakeSettings()'s. Not thread-safe: sets the
-// process's flags.
-absl::StatusOr<Settings> ParseCommandLine(int argc, char** argv);
+struct Invocation {
+  // Nothing where something is wrong.
+  std::optional<Settings> settings;
+  // What is wrong.
+  policy::Issues issues;
+  // Validate everything, mount nothing.
+  bool check = false;
+};
+
+// The whole command line as settings. Prints the usage, or the version, and
+// exits with 0 where --help or --version is asked for. Not thread-safe: sets
+// the process's flags.
+Invocation ParseCommandLine(int argc, char** argv);
 
 }  // namespace fused
 

@@ -9,18 +9,17 @@
 #include <cerrno>
 #include <cstdio>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "absl/log/globals.h"
 #include "absl/log/initialize.h"
 #include "absl/log/log.h"
 #include "absl/strings/str_cat.h"
+#include "fused/check.h"
 #include "fused/daemon.h"
 #include "fused/flags.h"
-#include "fused/policy_manager.h"
 #include "kernel/fd.h"
-#include "kernel/status.h"
+#include "policy/issue.h"
 
 namespace {
 
@@ -122,25 +121,36 @@ int Daemonize(const Settings& settings) {
   return Serve(settings, std::move(write_end));
 }
 
+// --check: 0, or the exit code that a start would end with.
+int Check(const fused::Invocation& invocation) {
+  fused::policy::Issues issues = invocation.issues;
+  int code = fused::kExitUsage;
+  if (invocation.settings.has_value()) {
+    code = fused::CheckSettings(*invocation.settings, issues);
+  }
+  for (const fused::policy::Issue& issue : issues) {
+    std::fprintf(stderr, "%s\n", issue.ToString().c_str());
+  }
+  return code;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   absl::SetStderrThreshold(absl::LogSeverityAtLeast::kInfo);
   absl::InitializeLog();
-  absl::StatusOr<Settings> settings = fused::ParseCommandLine(argc, argv);
-  if (!settings.ok()) {
-    return Complain(fused::kernel::Describe(settings.status()),
+  const fused::Invocation invocation = fused::ParseCommandLine(argc, argv);
+  if (invocation.check) return Check(invocation);
+  if (!invocation.settings.has_value()) {
+    return Complain(fused::OneLine(invocation.issues.front()),
                     fused::kExitUsage);
   }
-  if (settings->check) {
-    const absl::Status status =
-        fused::PolicyManager::Check({settings->policy, settings->apps});
-    if (status.ok()) return 0;
-    return Complain(std::string(status.message()),
-                    absl::IsFailedPrecondition(status)
-                        ? fused::kExitPolicyRefused
-                        : fused::kExitUsage);
+  const Settings& settings = *invocation.settings;
+  fused::policy::Issues issues;
+  fused::CheckApart(settings, issues);
+  if (fused::policy::HasErrors(issues)) {
+    return Complain(fused::OneLine(issues.front()), fused::kExitUsage);
   }
-  if (settings->daemonize) return Daemonize(*settings);
-  return Serve(*settings, fused::kernel::Fd());
+  if (settings.daemonize) return Daemonize(settings);
+  return Serve(settings, fused::kernel::Fd());
 }
