@@ -87,6 +87,8 @@ Invocation ParseCommandLine(int argc, char** argv) {
   };
   auto line = SplitCommandLine(std::vector<std::string>(argv, argv + argc));
   if (!line.ok()) return wrong(line.status());
+  result.mount_helper = line->mount_helper;
+  result.fake = line->fake;
   auto arguments = ParseArguments(line->args);
   if (!arguments.ok()) return wrong(arguments.status());
   if (arguments->help) {

@@ -16,6 +16,9 @@ struct Invocation {
   policy::Issues issues;
   // Validate everything, mount nothing.
   bool check = false;
+  // Called by mount(8), as mount.fuse.fused; with -f, to do nothing.
+  bool mount_helper = false;
+  bool fake = false;
 };
 
 // The whole command line as settings. Prints the usage, or the version, and

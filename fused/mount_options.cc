@@ -148,8 +148,8 @@ absl::StatusOr<CommandLine> SplitCommandLine(
       line.mount_options.push_back(arg.substr(2));
     } else if (line.mount_helper && arg.size() > 1 && arg[0] == '-' &&
                arg.find_first_not_of("sfnv", 1) == arg.npos) {
-      // Sloppy, fake, no mtab, verbose: mount(8)'s affair. A fake mount does
-      // not call us.
+      // Sloppy, no mtab, verbose: mount(8)'s affair.
+      line.fake |= absl::StrContains(arg, "f");
     } else {
       line.args.push_back(arg);
     }

@@ -111,6 +111,8 @@ struct CommandLine {
   std::vector<std::string> mount_options;
   // Called as mount(8) calls a helper.
   bool mount_helper = false;
+  // By -f of mount(8).
+  bool fake = false;
 };
 
 // Takes -o out of `argv`, and, where it is called as mount.fuse.fused or
