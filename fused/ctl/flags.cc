@@ -12,6 +12,8 @@ ABSL_FLAG(fused::ctl::OptionalUid, uid, std::nullopt,
 ABSL_FLAG(std::string, op, "", "LOOKUP, LIST, READ, WRITE, CREATE, UNLINK ...");
 ABSL_FLAG(std::string, policy, "", "explain without a daemon: the policy");
 ABSL_FLAG(std::string, apps, "", "explain without a daemon: the app directory");
+ABSL_FLAG(bool, app_directory, false,
+          "the app directory's history instead of the policy's");
 ABSL_FLAG(std::string, owner, "",
           "explain without a daemon: the package that made the file");
 ABSL_FLAG(std::string, volume, "", "the volume (the first)");

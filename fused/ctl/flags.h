@@ -21,6 +21,7 @@ ABSL_DECLARE_FLAG(fused::ctl::OptionalUid, uid);
 ABSL_DECLARE_FLAG(std::string, op);
 ABSL_DECLARE_FLAG(std::string, policy);
 ABSL_DECLARE_FLAG(std::string, apps);
+ABSL_DECLARE_FLAG(bool, app_directory);
 ABSL_DECLARE_FLAG(std::string, owner);
 ABSL_DECLARE_FLAG(std::string, volume);
 ABSL_DECLARE_FLAG(std::string, package);

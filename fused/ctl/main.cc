@@ -22,6 +22,13 @@ const std::vector<Command>& Commands() {
       {"status", "", {}, 0, 0, Status},
       {"push", "FILE [--dry_run]", {"dry_run"}, 1, 1, Push},
       {"apps", "FILE [--dry_run]", {"dry_run"}, 1, 1, Apps},
+      {"history", "[--app_directory]", {"app_directory"}, 0, 0, History},
+      {"rollback",
+       "[VERSION] [--app_directory]",
+       {"app_directory"},
+       0,
+       1,
+       Rollback},
       {"lint", "FILE...", {}, 1, kAny, Lint},
       {"explain",
        "--uid=U --op=READ PATH [--policy=FILE --apps=FILE [--owner=PACKAGE]]",
@@ -50,8 +57,7 @@ const std::vector<Command>& Commands() {
   return commands;
 }
 
-constexpr std::string_view kLater[] = {"history", "rollback", "diff",
-                                       "audit",   "metrics",  "top"};
+constexpr std::string_view kLater[] = {"diff", "audit", "metrics", "top"};
 
 std::string Usage() {
   std::string text =
