@@ -130,8 +130,7 @@ TEST_F(FusedctlTest, UsageErrors) {
   EXPECT_EQ(2, Run({"explain", "a/../b", "--uid=1", "--op=READ"}).code);
   EXPECT_EQ(2, Run({"wait", "--timeout=soon"}).code);
   EXPECT_EQ(125, Run({"run", "--package=a.b"}).code);
-  for (const char* later :
-       {"history", "rollback", "diff", "audit", "metrics", "top"}) {
+  for (const char* later : {"diff", "audit", "metrics", "top"}) {
     const Result result = Run({later});
     EXPECT_EQ(2, result.code) << later;
     EXPECT_THAT(result.err, HasSubstr("not in this version"));
@@ -222,6 +221,51 @@ TEST_F(FusedctlTest, PushIsAcknowledgedOrRefused) {
   result = Run({"push", bad, "--json"});
   EXPECT_EQ(1, result.code);
   EXPECT_THAT(result.out, HasSubstr("\"accepted\": false"));
+}
+
+TEST_F(FusedctlTest, HistoryAndRollback) {
+  backend_.on_history = [](const control::v1::HistoryRequest& request) {
+    control::v1::HistoryResponse response;
+    response.set_highest_version(9);
+    control::v1::HistoryEntry& entry = *response.add_entries();
+    entry.set_version(request.apps() ? 5 : 9);
+    entry.set_sha256("0123456789abcdef0123");
+    entry.mutable_time()->set_seconds(1700000000);
+    entry.set_origin("ROLLBACK");
+    entry.set_uid(1234);
+    entry.set_in_force(true);
+    return response;
+  };
+  std::atomic<uint32_t> peer{77};
+  backend_.on_rollback = [&peer](const control::v1::RollbackRequest& request) {
+    peer = request.peer_uid();
+    control::v1::PushResponse response;
+    response.set_accepted(!request.apps());
+    response.set_changed(true);
+    response.set_version(request.has_version() ? request.version() : 8);
+    if (request.apps()) response.add_issues()->set_reason("not there");
+    return response;
+  };
+  Start();
+  Result result = Run({"history"});
+  EXPECT_EQ(0, result.code);
+  EXPECT_THAT(result.out, HasSubstr("*  9 "));
+  EXPECT_THAT(result.out, HasSubstr("0123456789abcdef  ROLLBACK  1234"));
+  result = Run({"history", "--app_directory", "--json"});
+  EXPECT_THAT(result.out, HasSubstr("\"version\": \"5\""));
+  EXPECT_THAT(result.out, HasSubstr("\"time\": \"2023-11-14T22:13:20Z\""));
+  result = Run({"rollback"});
+  EXPECT_EQ(0, result.code);
+  EXPECT_THAT(result.out, StartsWith("ACK version 8"));
+  // The server says who it is.
+  EXPECT_EQ(peer, getuid());
+  EXPECT_THAT(Run({"rollback", "3"}).out, StartsWith("ACK version 3"));
+  result = Run({"rollback", "--app_directory"});
+  EXPECT_EQ(1, result.code);
+  EXPECT_THAT(result.out, StartsWith("NACK"));
+  EXPECT_THAT(result.err, HasSubstr("not there"));
+  EXPECT_EQ(2, Run({"rollback", "three"}).code);
+  EXPECT_EQ(2, Run({"rollback", "3", "4"}).code);
 }
 
 TEST_F(FusedctlTest, ExplainAsksTheDaemon) {
