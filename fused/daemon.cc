@@ -272,6 +272,11 @@ control::v1::PushResponse Daemon::Rollback(
   return policies_->Rollback(request);
 }
 
+control::v1::PushResponse Daemon::ChangeApps(
+    const control::v1::AppsDeltaRequest& request) {
+  return policies_->ChangeApps(request);
+}
+
 control::v1::HistoryResponse Daemon::History(
     const control::v1::HistoryRequest& request) {
   return policies_->ListHistory(request);

@@ -56,6 +56,8 @@ class Daemon : public control::Backend {
       const control::v1::PushRequest& request) override;
   control::v1::PushResponse Rollback(
       const control::v1::RollbackRequest& request) override;
+  control::v1::PushResponse ChangeApps(
+      const control::v1::AppsDeltaRequest& request) override;
   control::v1::HistoryResponse History(
       const control::v1::HistoryRequest& request) override;
   absl::StatusOr<control::v1::Explanation> Explain(

@@ -44,16 +44,14 @@ std::optional<LoadedPolicy> LoadPolicy(std::string_view content,
   return LoadedPolicy{*std::move(parsed), std::move(compiled)};
 }
 
-std::optional<Parsed<policy::v1::AppDirectory>> LoadApps(
+std::shared_ptr<const policy::Snapshot> LoadApps(
     std::string_view content, std::string_view file,
-    const std::shared_ptr<const CompiledPolicy>& policy, Issues& issues) {
+    const std::shared_ptr<const CompiledPolicy>& policy, uint64_t epoch,
+    Issues& issues) {
   std::optional<Parsed<policy::v1::AppDirectory>> parsed =
       policy::ParseApps(content, file, issues);
-  if (!parsed.has_value() ||
-      policy::Snapshot::Build(1, policy, *parsed, issues) == nullptr) {
-    return std::nullopt;
-  }
-  return parsed;
+  if (!parsed.has_value()) return nullptr;
+  return policy::Snapshot::Build(epoch, policy, *parsed, issues);
 }
 
 }  // namespace fused

@@ -2,6 +2,7 @@
 #ifndef FUSED_FUSED_POLICY_LOAD_H_
 #define FUSED_FUSED_POLICY_LOAD_H_
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,10 +32,10 @@ std::optional<LoadedPolicy> LoadPolicy(std::string_view content,
                                        std::string_view file,
                                        policy::Issues& issues);
 
-// Parses, and compiles for `policy`; nothing with issues.
-std::optional<policy::Parsed<policy::v1::AppDirectory>> LoadApps(
+// A snapshot of `policy` and the directory; null with issues.
+std::shared_ptr<const policy::Snapshot> LoadApps(
     std::string_view content, std::string_view file,
-    const std::shared_ptr<const policy::CompiledPolicy>& policy,
+    const std::shared_ptr<const policy::CompiledPolicy>& policy, uint64_t epoch,
     policy::Issues& issues);
 
 }  // namespace fused

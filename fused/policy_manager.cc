@@ -20,12 +20,6 @@ using policy::Snapshot;
 using state::v1::HistoryEntry;
 using state::v1::Origin;
 
-void AddIssues(const Issues& issues, PushResponse& response) {
-  for (const policy::Issue& issue : issues) {
-    *response.add_issues() = control::ToMessage(issue);
-  }
-}
-
 HistoryEntry EntryOf(uint64_t version, const std::string& sha256,
                      const Origin& origin) {
   HistoryEntry entry;
@@ -76,10 +70,13 @@ absl::Status PolicyManager::Commit(Candidate candidate, Issues& warnings) {
   absl::Status status =
       history_->Prepare(candidate.line, candidate.entry, candidate.content);
   if (!status.ok()) return status;
-  const InForce before = rules_.in_force();
+  const std::shared_ptr<const Snapshot> before = rules_.snapshot();
   PutInForce({candidate.snapshot, *std::move(grants)});
   status = history_->Commit();
   if (status.ok()) {
+    if (candidate.line == Line::kApps) {
+      journal_ = AppsJournal(state_, history_->JournalName());
+    }
     history_->Prune();
     absl::MutexLock lock(&warnings_mutex_);
     std::erase_if(warnings_, [&candidate](const Warning& warning) {
@@ -90,17 +87,19 @@ absl::Status PolicyManager::Commit(Candidate candidate, Issues& warnings) {
   // Back, in an epoch that was not there yet: what was decided meanwhile is of
   // another.
   Issues none;
-  std::shared_ptr<const Snapshot> back =
-      Snapshot::Build(epoch_ + 1, before.snapshot->shared_policy(),
-                      {before.snapshot->apps(), {}}, none);
-  PutInForce({std::move(back), before.grants});
+  std::shared_ptr<const Snapshot> back = Snapshot::Build(
+      epoch_ + 1, before->shared_policy(), {before->apps(), {}}, none);
+  // Its apps may stand in another order. Without its grants it is no less
+  // strict.
+  absl::StatusOr<std::shared_ptr<const Grants>> bound = Bind(*back, none);
+  PutInForce({std::move(back), bound.ok() ? *std::move(bound) : nullptr});
   return status;
 }
 
 uint64_t PolicyManager::VersionOf(Line line) const {
   const std::shared_ptr<const Snapshot> now = rules_.snapshot();
   return line == Line::kPolicy ? now->policy().source().version()
-                               : now->apps().version();
+                               : now->apps_version();
 }
 
 const std::string& PolicyManager::ShaOf(Line line) const {
@@ -117,10 +116,13 @@ PushResponse PolicyManager::InForceOf(Line line) const {
   return response;
 }
 
+uint64_t PolicyManager::HighestOf(Line line) const {
+  return std::max(VersionOf(line), history_->line(line).highest_version());
+}
+
 std::string PolicyManager::VersionProblem(Line line, uint64_t version) const {
   const uint64_t in_force = VersionOf(line);
-  const uint64_t highest =
-      std::max(in_force, history_->line(line).highest_version());
+  const uint64_t highest = HighestOf(line);
   if (version > highest) return "";
   return absl::StrCat("version ", version, " does not follow version ", highest,
                       highest == in_force
@@ -136,7 +138,7 @@ PushResponse PolicyManager::PushPolicy(const PushRequest& request,
       fused::LoadPolicy(request.content(), request.file_name(), issues);
   PushResponse response = InForceOf(Line::kPolicy);
   if (!loaded.has_value()) {
-    AddIssues(issues, response);
+    control::AddIssues(issues, response);
     return response;
   }
   const policy::v1::Policy& source = loaded->compiled->source();
@@ -168,7 +170,7 @@ PushResponse PolicyManager::PushPolicy(const PushRequest& request,
     }
     response = InForceOf(Line::kPolicy);
   }
-  AddIssues(issues, response);
+  control::AddIssues(issues, response);
   response.set_accepted(accepted);
   response.set_changed(accepted);
   return response;
@@ -181,7 +183,7 @@ PushResponse PolicyManager::PushApps(const PushRequest& request,
       policy::ParseApps(request.content(), request.file_name(), issues);
   PushResponse response = InForceOf(Line::kApps);
   if (!parsed.has_value()) {
-    AddIssues(issues, response);
+    control::AddIssues(issues, response);
     return response;
   }
   Candidate candidate;
@@ -201,14 +203,15 @@ PushResponse PolicyManager::PushApps(const PushRequest& request,
     candidate.entry =
         EntryOf(version, candidate.snapshot->apps_sha256(), origin);
     candidate.content = parsed->message.SerializeAsString();
-    const absl::Status status = Commit(std::move(candidate), issues);
+    absl::Status status = Checkpoint();
+    if (status.ok()) status = Commit(std::move(candidate), issues);
     if (!status.ok()) {
       accepted = false;
       issues.push_back(parsed->source.At("", kernel::Describe(status)));
     }
     response = InForceOf(Line::kApps);
   }
-  AddIssues(issues, response);
+  control::AddIssues(issues, response);
   response.set_accepted(accepted);
   response.set_changed(accepted);
   return response;
@@ -229,102 +232,6 @@ PushResponse PolicyManager::Push(const PushRequest& request,
                                              : PushPolicy(request, origin);
 }
 
-std::optional<HistoryEntry> PolicyManager::RollbackTarget(
-    const control::v1::RollbackRequest& request, Line line,
-    Issues& issues) const {
-  const auto& entries = history_->line(line).entries();
-  const std::string& now = ShaOf(line);
-  if (request.has_version()) {
-    const HistoryEntry* const found = history_->Find(line, request.version());
-    if (found != nullptr) return *found;
-  } else {
-    for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
-      if (!IsOf(*entry, now)) return *entry;
-    }
-  }
-  // Before all there was what is built in.
-  policy::Parsed<policy::v1::AppDirectory> nothing;
-  HistoryEntry built_in;
-  built_in.set_built_in(true);
-  built_in.set_sha256(line == Line::kPolicy
-                          ? policy::CompiledPolicy::BuiltIn()->sha256()
-                          : policy::Sha256(nothing.message));
-  if (line == Line::kPolicy) {
-    built_in.set_name(policy::CompiledPolicy::BuiltIn()->source().name());
-  }
-  const bool wanted =
-      request.has_version() ? request.version() == 0 : now != built_in.sha256();
-  if (wanted) return built_in;
-  policy::Issue issue;
-  issue.reason = request.has_version()
-                     ? absl::StrCat("version ", request.version(),
-                                    " is not in the history")
-                     : "nothing was in force before";
-  issues.push_back(std::move(issue));
-  return std::nullopt;
-}
-
-PushResponse PolicyManager::Rollback(
-    const control::v1::RollbackRequest& request) {
-  absl::MutexLock lock(&mutex_);
-  const Line line = request.apps() ? Line::kApps : Line::kPolicy;
-  PushResponse response = InForceOf(line);
-  Issues issues;
-  std::optional<HistoryEntry> target = RollbackTarget(request, line, issues);
-  bool accepted = false;
-  if (target.has_value() && IsOf(*target, response.sha256())) {
-    response.set_accepted(true);
-    return response;
-  }
-  if (target.has_value()) {
-    Candidate candidate;
-    candidate.line = line;
-    candidate.snapshot = SnapshotOf(line, *target, issues);
-    candidate.entry = *target;
-    candidate.entry.clear_origin();
-    candidate.entry.mutable_origin()->set_kind(Origin::ROLLBACK);
-    candidate.entry.mutable_origin()->set_uid(request.peer_uid());
-    if (candidate.snapshot != nullptr) {
-      const absl::Status status = Commit(std::move(candidate), issues);
-      accepted = status.ok();
-      if (!accepted) {
-        policy::Issue issue;
-        issue.reason = kernel::Describe(status);
-        issues.push_back(std::move(issue));
-      }
-      response = InForceOf(line);
-    }
-  }
-  AddIssues(issues, response);
-  response.set_accepted(accepted);
-  response.set_changed(accepted);
-  return response;
-}
-
-control::v1::HistoryResponse PolicyManager::ListHistory(
-    const control::v1::HistoryRequest& request) {
-  absl::MutexLock lock(&mutex_);
-  const Line line = request.apps() ? Line::kApps : Line::kPolicy;
-  control::v1::HistoryResponse response;
-  response.set_highest_version(history_->line(line).highest_version());
-  const auto& entries = history_->line(line).entries();
-  bool found = false;
-  for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
-    control::v1::HistoryEntry& out = *response.add_entries();
-    out.set_version(entry->version());
-    out.set_sha256(entry->sha256());
-    *out.mutable_time() = entry->time();
-    out.set_origin(Origin::Kind_Name(entry->origin().kind()));
-    out.set_uid(entry->origin().uid());
-    out.set_file(entry->origin().file());
-    out.set_name(entry->name());
-    // A start may have had to do with an older one.
-    out.set_in_force(!found && IsOf(*entry, ShaOf(line)));
-    found |= out.in_force();
-  }
-  return response;
-}
-
 void PolicyManager::FillStatus(control::v1::Status& status) const {
   const std::shared_ptr<const Snapshot> snapshot = rules_.snapshot();
   status.set_epoch(snapshot->epoch());
@@ -332,9 +239,8 @@ void PolicyManager::FillStatus(control::v1::Status& status) const {
   policy.set_name(snapshot->policy().source().name());
   policy.set_version(snapshot->policy().source().version());
   policy.set_sha256(snapshot->policy().sha256());
-  status.mutable_apps()->set_version(snapshot->apps().version());
-  status.mutable_apps()->set_count(
-      static_cast<uint64_t>(snapshot->apps().apps_size()));
+  status.mutable_apps()->set_version(snapshot->apps_version());
+  status.mutable_apps()->set_count(snapshot->app_count());
   absl::MutexLock lock(&warnings_mutex_);
   for (const Warning& warning : warnings_) status.add_warnings(warning.text);
 }

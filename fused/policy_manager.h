@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "fused/apps_journal.h"
 #include "fused/history.h"
 #include "fused/rules.h"
 #include "fused/state_dir.h"
@@ -66,6 +67,10 @@ class PolicyManager {
   // The same, from elsewhere than the control socket.
   control::v1::PushResponse Push(const control::v1::PushRequest& request,
                                  state::v1::Origin::Kind origin);
+  // Installs, uninstalls, grants and revokes. The response has no sum: it would
+  // cost more than the change.
+  control::v1::PushResponse ChangeApps(
+      const control::v1::AppsDeltaRequest& request);
   control::v1::PushResponse Rollback(
       const control::v1::RollbackRequest& request);
   control::v1::HistoryResponse ListHistory(
@@ -83,7 +88,8 @@ class PolicyManager {
   // What a start finds; `new_policy` and `new_apps` where a file brought it.
   struct Found {
     std::shared_ptr<const policy::CompiledPolicy> policy;
-    policy::Parsed<policy::v1::AppDirectory> apps;
+    // With that policy.
+    std::shared_ptr<const policy::Snapshot> apps;
     bool new_policy = false;
     bool new_apps = false;
   };
@@ -100,7 +106,9 @@ class PolicyManager {
   PolicyManager(StateDir* state, std::unique_ptr<History> history);
 
   void LoadLastPolicy(Found& found) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void LoadLastApps(Found& found) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status LoadLastApps(Found& found) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The deltas since.
+  absl::Status Replay(Found& found) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status LoadPolicy(const std::string& file, Found& found)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status LoadApps(const std::string& file, Found& found)
@@ -137,6 +145,15 @@ class PolicyManager {
       Line line, const state::v1::HistoryEntry& entry,
       policy::Issues& issues) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  // Puts a delta in force; on disk it is one record, if it can be.
+  absl::Status CommitDelta(const control::v1::AppsDeltaRequest& request,
+                           std::shared_ptr<const policy::Snapshot> snapshot,
+                           policy::Issues& warnings)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Puts deltas together, as an entry of the history of their own.
+  absl::Status Checkpoint() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  uint64_t HighestOf(Line line) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   // Candidate, in force, last good; ends with what was where it can't.
   absl::Status Commit(Candidate candidate, policy::Issues& warnings)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -151,6 +168,8 @@ class PolicyManager {
   // Serialises pushes; held over disk and compiler. No request takes it.
   mutable absl::Mutex mutex_;
   const std::unique_ptr<History> history_ ABSL_PT_GUARDED_BY(mutex_);
+  // Of the newest entry of the app directories.
+  AppsJournal journal_ ABSL_GUARDED_BY(mutex_);
   Binder binder_ ABSL_GUARDED_BY(mutex_);
   std::function<void()> changed_ ABSL_GUARDED_BY(mutex_);
   uint64_t epoch_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -37,19 +37,21 @@ absl::StatusOr<std::shared_ptr<const CompiledPolicy>> PolicyOf(
   return std::move(loaded->compiled);
 }
 
-absl::StatusOr<policy::Parsed<policy::v1::AppDirectory>> AppsOf(
+// With the directory of an entry.
+absl::StatusOr<std::shared_ptr<const Snapshot>> AppsOf(
     const History& history, const HistoryEntry& entry,
-    const std::shared_ptr<const CompiledPolicy>& policy) {
-  if (entry.built_in()) return policy::Parsed<policy::v1::AppDirectory>();
+    const std::shared_ptr<const CompiledPolicy>& policy, uint64_t epoch) {
+  Issues issues;
+  if (entry.built_in()) return Snapshot::Build(epoch, policy, {}, issues);
   constexpr auto kLine = History::Line::kApps;
   absl::StatusOr<std::string> content = history.Read(kLine, entry);
   if (!content.ok()) return content.status();
-  Issues issues;
-  auto parsed = LoadApps(*content, ContentName(kLine, entry), policy, issues);
-  if (!parsed.has_value()) return Refused(issues);
-  absl::Status status = CheckSum(entry, policy::Sha256(parsed->message));
+  std::shared_ptr<const Snapshot> snapshot =
+      LoadApps(*content, ContentName(kLine, entry), policy, epoch, issues);
+  if (snapshot == nullptr) return Refused(issues);
+  absl::Status status = CheckSum(entry, snapshot->apps_sha256());
   if (!status.ok()) return status;
-  return *std::move(parsed);
+  return snapshot;
 }
 
 std::string CantUse(History::Line line, const HistoryEntry& entry,
@@ -88,20 +90,52 @@ void PolicyManager::LoadLastPolicy(Found& found) {
   if (!entries.empty()) Warn(Line::kPolicy, "the built-in policy stands in");
 }
 
-void PolicyManager::LoadLastApps(Found& found) {
+absl::Status PolicyManager::LoadLastApps(Found& found) {
+  journal_ = AppsJournal(state_, history_->JournalName());
   const auto& entries = history_->line(Line::kApps).entries();
   for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
-    auto apps = AppsOf(*history_, *entry, found.policy);
+    auto apps = AppsOf(*history_, *entry, found.policy, epoch_);
     if (apps.ok()) {
       found.apps = *std::move(apps);
-      if (entry == entries.rbegin()) return;
+      if (entry == entries.rbegin()) return Replay(found);
       Warn(Line::kApps, absl::StrCat("the app directory of version ",
                                      entry->version(), " stands in"));
-      return;
+      break;
     }
     Warn(Line::kApps, CantUse(Line::kApps, *entry, apps.status()));
   }
-  if (!entries.empty()) Warn(Line::kApps, "no app is known");
+  if (found.apps == nullptr) {
+    Issues none;
+    found.apps = Snapshot::Build(epoch_, found.policy, {}, none);
+    if (entries.empty()) return Replay(found);
+    Warn(Line::kApps, "no app is known");
+  }
+  // Its deltas are not of what stands in.
+  journal_.SetBroken();
+  return absl::OkStatus();
+}
+
+absl::Status PolicyManager::Replay(Found& found) {
+  absl::StatusOr<std::vector<state::v1::AppsJournalRecord>> records =
+      journal_.Load();
+  if (!records.ok()) return records.status();
+  for (const state::v1::AppsJournalRecord& record : *records) {
+    Issues issues;
+    std::shared_ptr<const Snapshot> next = found.apps->WithChanges(
+        epoch_, record.version(),
+        {record.changes().begin(), record.changes().end()}, issues);
+    if (next == nullptr) {
+      Warn(Line::kApps,
+           absl::StrCat("the change of the app directory to version ",
+                        record.version(), " can't be used, version ",
+                        found.apps->apps_version(),
+                        " stands in: ", Refused(issues).message()));
+      journal_.SetBroken();
+      break;
+    }
+    found.apps = std::move(next);
+  }
+  return absl::OkStatus();
 }
 
 bool PolicyManager::MayFollow(Line line, const std::string& file,
@@ -146,20 +180,19 @@ absl::Status PolicyManager::LoadPolicy(const std::string& file, Found& found) {
 }
 
 absl::Status PolicyManager::LoadApps(const std::string& file, Found& found) {
-  LoadLastApps(found);
-  if (file.empty()) return absl::OkStatus();
+  absl::Status status = LoadLastApps(found);
+  if (!status.ok() || file.empty()) return status;
   absl::StatusOr<std::string> content = ReadRulesFile(file);
   if (!content.ok()) return content.status();
   Issues issues;
-  auto parsed = fused::LoadApps(*content, file, found.policy, issues);
-  if (!parsed.has_value()) return Refused(issues);
-  if (!MayFollow(Line::kApps, file, parsed->message.version(),
-                 policy::Sha256(parsed->message),
-                 found.apps.message.version())) {
-    return absl::OkStatus();
+  std::shared_ptr<const Snapshot> loaded =
+      fused::LoadApps(*content, file, found.policy, epoch_, issues);
+  if (loaded == nullptr) return Refused(issues);
+  if (MayFollow(Line::kApps, file, loaded->apps_version(),
+                loaded->apps_sha256(), found.apps->apps_version())) {
+    found.apps = std::move(loaded);
+    found.new_apps = true;
   }
-  found.apps = *std::move(parsed);
-  found.new_apps = true;
   return absl::OkStatus();
 }
 
@@ -179,12 +212,14 @@ absl::Status PolicyManager::KeepLoaded(const Start& start, const Found& found) {
   }
   if (!found.new_apps) return absl::OkStatus();
   entry.mutable_origin()->set_file(start.apps);
-  entry.set_version(found.apps.message.version());
-  entry.set_sha256(policy::Sha256(found.apps.message));
+  entry.set_version(found.apps->apps_version());
+  entry.set_sha256(found.apps->apps_sha256());
   entry.clear_name();
   absl::Status status = history_->Prepare(
-      Line::kApps, entry, found.apps.message.SerializeAsString());
-  return status.ok() ? history_->Commit() : status;
+      Line::kApps, entry, found.apps->apps().SerializeAsString());
+  if (status.ok()) status = history_->Commit();
+  journal_ = AppsJournal(state_, history_->JournalName());
+  return status;
 }
 
 absl::StatusOr<std::unique_ptr<PolicyManager>> PolicyManager::Create(
@@ -199,20 +234,17 @@ absl::StatusOr<std::unique_ptr<PolicyManager>> PolicyManager::Create(
     manager->Warn(Line::kPolicy, broken);
     manager->Warn(Line::kApps, broken);
   }
+  manager->epoch_ = 1;
   Found found;
   absl::Status status = manager->LoadPolicy(start.policy, found);
   if (!status.ok()) return status;
   status = manager->LoadApps(start.apps, found);
   if (!status.ok()) return status;
-  Issues issues;
-  std::shared_ptr<const Snapshot> snapshot =
-      Snapshot::Build(++manager->epoch_, found.policy, found.apps, issues);
-  if (snapshot == nullptr) return Refused(issues);
   // Not before all is well: a start that is refused leaves the last good ones.
   status = manager->KeepLoaded(start, found);
   if (!status.ok()) return status;
   manager->history_->Prune();
-  manager->rules_.Set(std::move(snapshot));
+  manager->rules_.Set(std::move(found.apps));
   return manager;
 }
 
@@ -227,10 +259,8 @@ std::shared_ptr<const Snapshot> PolicyManager::SnapshotOf(
     }
     problem = policy.status();
   } else {
-    auto apps = AppsOf(*history_, entry, now->shared_policy());
-    if (apps.ok()) {
-      return Snapshot::Build(epoch_ + 1, now->shared_policy(), *apps, issues);
-    }
+    auto apps = AppsOf(*history_, entry, now->shared_policy(), epoch_ + 1);
+    if (apps.ok()) return *std::move(apps);
     problem = apps.status();
   }
   policy::Issue issue;
@@ -253,7 +283,7 @@ absl::Status PolicyManager::Check(const Start& start) {
   if (start.apps.empty()) return absl::OkStatus();
   absl::StatusOr<std::string> content = ReadRulesFile(start.apps);
   if (!content.ok()) return content.status();
-  return fused::LoadApps(*content, start.apps, compiled, issues).has_value()
+  return fused::LoadApps(*content, start.apps, compiled, 1, issues) != nullptr
              ? absl::OkStatus()
              : Refused(issues);
 }

@@ -64,6 +64,9 @@ Answer Dispatch(Backend& backend, const v1::Request& request, bool admin,
     case v1::Request::kRollback:
       *message.mutable_push() = backend.Rollback(request.rollback());
       break;
+    case v1::Request::kAppsDelta:
+      *message.mutable_push() = backend.ChangeApps(request.apps_delta());
+      break;
     case v1::Request::kHistory:
       *message.mutable_history() = backend.History(request.history());
       break;
@@ -120,7 +123,6 @@ Answer Dispatch(Backend& backend, const v1::Request& request, bool admin,
         message = FailureOf(result.status());
       }
       break;
-    case v1::Request::kAppsDelta:
     case v1::Request::KIND_NOT_SET:
       message = ErrorResponse(EOPNOTSUPP, "a request that is not known here");
       break;

@@ -44,6 +44,7 @@ int File(const Arguments& arguments);
 int Push(const Arguments& arguments);
 int Apps(const Arguments& arguments);
 int Lint(const Arguments& arguments);
+int App(const Arguments& arguments);
 int History(const Arguments& arguments);
 int Rollback(const Arguments& arguments);
 int Explain(const Arguments& arguments);
