@@ -276,6 +276,21 @@ control::v1::PushResponse Daemon::Push(
   return policies_->Push(request);
 }
 
+control::v1::PushResponse Daemon::Rollback(
+    const control::v1::RollbackRequest& request) {
+  return policies_->Rollback(request);
+}
+
+control::v1::PushResponse Daemon::ChangeApps(
+    const control::v1::AppsDeltaRequest& request) {
+  return policies_->ChangeApps(request);
+}
+
+control::v1::HistoryResponse Daemon::History(
+    const control::v1::HistoryRequest& request) {
+  return policies_->ListHistory(request);
+}
+
 absl::StatusOr<Volume*> Daemon::FindVolume(const std::string& name) const {
   if (state_now_.load() != State::kServing) {
     return kernel::ErrnoStatus(EAGAIN, "the daemon does not serve yet");

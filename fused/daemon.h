@@ -64,6 +64,12 @@ class Daemon : public control::Backend {
   control::v1::Status GetStatus() override;
   control::v1::PushResponse Push(
       const control::v1::PushRequest& request) override;
+  control::v1::PushResponse Rollback(
+      const control::v1::RollbackRequest& request) override;
+  control::v1::PushResponse ChangeApps(
+      const control::v1::AppsDeltaRequest& request) override;
+  control::v1::HistoryResponse History(
+      const control::v1::HistoryRequest& request) override;
   absl::StatusOr<control::v1::Explanation> Explain(
       const control::v1::ExplainRequest& request) override;
   absl::StatusOr<control::v1::ViewResponse> View(
