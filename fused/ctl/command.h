@@ -45,6 +45,7 @@ int Push(const Arguments& arguments);
 int Apps(const Arguments& arguments);
 int Lint(const Arguments& arguments);
 int Explain(const Arguments& arguments);
+int Diff(const Arguments& arguments);
 int View(const Arguments& arguments);
 int Run(const Arguments& arguments);
 
@@ -61,6 +62,9 @@ void PrintJson(const google::protobuf::Message& message);
 
 // One a line, to stderr.
 void PrintIssues(const policy::Issues& issues);
+
+// What changes, a paragraph each, to stdout.
+void PrintChanges(const control::v1::DiffResult& result);
 
 // A file, or stdin for "-"; at most 16 MiB.
 absl::StatusOr<std::string> ReadFile(const std::string& path);

@@ -11,7 +11,10 @@ ABSL_FLAG(fused::ctl::OptionalUid, uid, std::nullopt,
           "the caller's uid, user * 100000 + app id");
 ABSL_FLAG(std::string, op, "", "LOOKUP, LIST, READ, WRITE, CREATE, UNLINK ...");
 ABSL_FLAG(std::string, policy, "", "explain without a daemon: the policy");
-ABSL_FLAG(std::string, apps, "", "explain without a daemon: the app directory");
+ABSL_FLAG(std::string, apps, "",
+          "explain without a daemon, diff: the app directory");
+ABSL_FLAG(std::string, old_apps, "", "diff: the app directory of OLD");
+ABSL_FLAG(std::string, new_apps, "", "diff: the app directory of NEW");
 ABSL_FLAG(std::string, owner, "",
           "explain without a daemon: the package that made the file");
 ABSL_FLAG(std::string, volume, "", "the volume (the first)");

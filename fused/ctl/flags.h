@@ -21,6 +21,8 @@ ABSL_DECLARE_FLAG(fused::ctl::OptionalUid, uid);
 ABSL_DECLARE_FLAG(std::string, op);
 ABSL_DECLARE_FLAG(std::string, policy);
 ABSL_DECLARE_FLAG(std::string, apps);
+ABSL_DECLARE_FLAG(std::string, old_apps);
+ABSL_DECLARE_FLAG(std::string, new_apps);
 ABSL_DECLARE_FLAG(std::string, owner);
 ABSL_DECLARE_FLAG(std::string, volume);
 ABSL_DECLARE_FLAG(std::string, package);

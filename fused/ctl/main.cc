@@ -29,6 +29,12 @@ const std::vector<Command>& Commands() {
        1,
        1,
        Explain},
+      {"diff",
+       "OLD NEW [--apps=FILE | --old_apps=FILE --new_apps=FILE]",
+       {"apps", "old_apps", "new_apps"},
+       2,
+       2,
+       Diff},
       {"view",
        "--package=P [--user=U] [--volume=V] [--close]",
        {"package", "user", "volume", "close"},
@@ -50,8 +56,8 @@ const std::vector<Command>& Commands() {
   return commands;
 }
 
-constexpr std::string_view kLater[] = {"history", "rollback", "diff",
-                                       "audit",   "metrics",  "top"};
+constexpr std::string_view kLater[] = {"history", "rollback", "audit",
+                                       "metrics", "top"};
 
 std::string Usage() {
   std::string text =
