@@ -221,6 +221,11 @@ void PolicyManager::OnChange(std::function<void()> changed) {
   changed_ = std::move(changed);
 }
 
+void PolicyManager::SetEnforcer(Enforcer enforcer) {
+  absl::MutexLock lock(&mutex_);
+  enforcer_ = std::move(enforcer);
+}
+
 absl::Status PolicyManager::Commit(const char* file,
                                    const google::protobuf::Message& message,
                                    std::shared_ptr<const Snapshot> snapshot,
@@ -235,7 +240,9 @@ absl::Status PolicyManager::Commit(const char* file,
   // On disk first: what was acknowledged is in force after any crash.
   absl::Status status = state_->Write(file, message.SerializeAsString());
   if (!status.ok()) return status;
-  rules_.Set(std::move(snapshot), std::move(grants));
+  const std::shared_ptr<const Snapshot> before = rules_.snapshot();
+  const Retired former = rules_.Set(snapshot, std::move(grants));
+  if (enforcer_) enforced_ = enforcer_(before, snapshot, former);
   if (changed_) changed_();
   return absl::OkStatus();
 }
@@ -340,6 +347,7 @@ control::v1::PushResponse PolicyManager::Push(
       request.kind() == control::v1::PushRequest::APPS ? PushApps(request)
                                                        : PushPolicy(request);
   response.set_epoch(epoch_);
+  response.MergeFrom(std::exchange(enforced_, {}));
   return response;
 }
 

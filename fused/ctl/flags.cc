@@ -21,3 +21,5 @@ ABSL_FLAG(std::string, volume, "", "the volume (the first)");
 ABSL_FLAG(std::string, package, "", "the app's package");
 ABSL_FLAG(uint32_t, user, 0, "the app's user");
 ABSL_FLAG(bool, close, false, "unmount the view");
+ABSL_FLAG(bool, stale, false,
+          "only files that the kernel serves and the rules now forbid");

@@ -28,5 +28,6 @@ ABSL_DECLARE_FLAG(std::string, volume);
 ABSL_DECLARE_FLAG(std::string, package);
 ABSL_DECLARE_FLAG(uint32_t, user);
 ABSL_DECLARE_FLAG(bool, close);
+ABSL_DECLARE_FLAG(bool, stale);
 
 #endif  // FUSED_FUSED_CTL_FLAGS_H_

@@ -48,7 +48,7 @@ const std::vector<Command>& Commands() {
        kAny,
        Run},
       {"sync", "", {}, 0, 0, Sync},
-      {"handles", "[--uid=U]", {"uid"}, 0, 0, Handles},
+      {"handles", "[--uid=U] [--stale]", {"uid", "stale"}, 0, 0, Handles},
       {"scan", "[--volume=V]", {"volume"}, 0, 0, Scan},
       {"maintain", "[--volume=V]", {"volume"}, 0, 0, Maintain},
       {"file", "PATH [--volume=V] [--user=U]", {"volume", "user"}, 1, 1, File},
