@@ -267,7 +267,16 @@ control::v1::Status Daemon::GetStatus() {
 
 control::v1::PushResponse Daemon::Push(
     const control::v1::PushRequest& request) {
-  return policies_->Push(request);
+  control::v1::PushResponse response = policies_->Push(request);
+  // Also where nothing has changed: somebody may hold what an earlier push
+  // forbade.
+  if (request.revoke() != control::v1::PushRequest::REVOKE_UNSPECIFIED &&
+      response.accepted() && !request.dry_run() &&
+      state_now_.load() == State::kServing) {
+    RevokeStale(volumes_, request.revoke() == control::v1::PushRequest::SIGNAL,
+                response);
+  }
+  return response;
 }
 
 absl::StatusOr<Volume*> Daemon::FindVolume(const std::string& name) const {

@@ -11,6 +11,7 @@
 #include "fused/control/convert.h"
 #include "fused/grants.h"
 #include "kernel/status.h"
+#include "policy/diff.h"
 
 namespace fused {
 namespace {
@@ -67,6 +68,17 @@ std::string VersionProblem(uint64_t version, uint64_t in_force) {
   return absl::StrCat("version ", version, " does not follow version ",
                       in_force, ", which is in force",
                       version == in_force ? " with other content" : "");
+}
+
+// Which decisions change, where that is asked; `after` may be null.
+void AddDiff(const control::v1::PushRequest& request, const Snapshot& before,
+             const Snapshot* after, control::v1::PushResponse& response) {
+  if (!request.diff() || after == nullptr) return;
+  // Other pushes wait meanwhile.
+  constexpr policy::DiffLimits kLimits = {.decisions = 5'000'000,
+                                          .callers = 64};
+  *response.mutable_diff() =
+      control::ToMessage(policy::Diff(before, *after, kLimits));
 }
 
 }  // namespace
@@ -274,6 +286,7 @@ control::v1::PushResponse PolicyManager::PushPolicy(
   if (!policy::HasErrors(issues)) {
     snapshot = Snapshot::Build(epoch_ + 1, loaded->compiled, apps_, issues);
   }
+  AddDiff(request, *rules_.snapshot(), snapshot.get(), response);
   if (snapshot != nullptr && !request.dry_run()) {
     const absl::Status status =
         Commit(kPolicyFile, loaded->compiled->source(), snapshot, issues);
@@ -321,6 +334,7 @@ control::v1::PushResponse PolicyManager::PushApps(
     issues.push_back(parsed->source.At("version", problem));
     snapshot = nullptr;
   }
+  AddDiff(request, *now, snapshot.get(), response);
   if (snapshot != nullptr && !request.dry_run()) {
     const absl::Status status =
         Commit(kAppsFile, parsed->message, snapshot, issues);

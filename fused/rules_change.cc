@@ -1,6 +1,12 @@
 #include "fused/rules_change.h"
 
+#include <sys/types.h>
+
+#include <cstddef>
+
 #include "absl/time/clock.h"
+#include "fused/holders.h"
+#include "fused/view_parts.h"
 #include "policy/changes.h"
 
 namespace fused {
@@ -45,6 +51,30 @@ void EndFormerRules(const std::shared_ptr<const policy::Snapshot>& before,
     response.set_stale_handles(response.stale_handles() +
                                volume->AfterRules(changes));
   }
+}
+
+void RevokeStale(const std::vector<std::unique_ptr<Volume>>& volumes, bool kill,
+                 control::v1::PushResponse& response) {
+  std::vector<HeldFile> files;
+  for (const std::unique_ptr<Volume>& volume : volumes) {
+    for (const StaleFile& stale : volume->FindStale()) {
+      files.push_back({stale.device, stale.inode, stale.uid});
+      control::v1::Holder& holder = *response.add_holders();
+      holder.set_volume(stale.volume);
+      holder.set_package(stale.package);
+      holder.set_uid(stale.uid);
+      holder.set_path(stale.path);
+      holder.set_reason(stale.reason);
+    }
+  }
+  const std::vector<std::vector<pid_t>> holders = FindHolders(files);
+  for (size_t i = 0; i < holders.size(); ++i) {
+    for (const pid_t pid : holders[i]) {
+      response.mutable_holders(static_cast<int>(i))
+          ->add_pids(static_cast<uint32_t>(pid));
+    }
+  }
+  if (kill) response.set_killed(KillHolders(files));
 }
 
 }  // namespace fused

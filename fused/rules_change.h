@@ -33,6 +33,11 @@ void EndFormerRules(const std::shared_ptr<const policy::Snapshot>& before,
                     kernel::InvalidationWorker& invalidations,
                     control::v1::PushResponse& response);
 
+// Adds who holds files that the kernel serves against the rules, and with
+// `kill` ends them.
+void RevokeStale(const std::vector<std::unique_ptr<Volume>>& volumes, bool kill,
+                 control::v1::PushResponse& response);
+
 }  // namespace fused
 
 #endif  // FUSED_FUSED_RULES_CHANGE_H_

@@ -23,3 +23,7 @@ ABSL_FLAG(uint32_t, user, 0, "the app's user");
 ABSL_FLAG(bool, close, false, "unmount the view");
 ABSL_FLAG(bool, stale, false,
           "only files that the kernel serves and the rules now forbid");
+ABSL_FLAG(bool, diff, false, "say which decisions change; --dry_run does");
+ABSL_FLAG(std::string, revoke, "",
+          "report or signal (kill) who holds files that the kernel serves and "
+          "the rules now forbid");

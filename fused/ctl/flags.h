@@ -29,5 +29,7 @@ ABSL_DECLARE_FLAG(std::string, package);
 ABSL_DECLARE_FLAG(uint32_t, user);
 ABSL_DECLARE_FLAG(bool, close);
 ABSL_DECLARE_FLAG(bool, stale);
+ABSL_DECLARE_FLAG(bool, diff);
+ABSL_DECLARE_FLAG(std::string, revoke);
 
 #endif  // FUSED_FUSED_CTL_FLAGS_H_
