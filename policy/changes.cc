@@ -75,13 +75,13 @@ std::string SaidTo(uint64_t word, const RuleSet& rules,
   return all;
 }
 
-std::vector<std::string> GrantsOf(const v1::AppDirectory& apps) {
+std::vector<std::string> GrantsOf(const Apps::GrantList& list) {
   std::vector<std::string> grants;
-  grants.reserve(static_cast<size_t>(apps.grants_size()));
-  for (const v1::Grant& grant : apps.grants()) {
+  grants.reserve(list.size());
+  for (const std::shared_ptr<const v1::Grant>& grant : list) {
     // The package first, so that it can be told from the rest.
-    grants.push_back(absl::StrCat(grant.package(), std::string(1, '\0'),
-                                  grant.SerializeAsString()));
+    grants.push_back(absl::StrCat(grant->package(), std::string(1, '\0'),
+                                  grant->SerializeAsString()));
   }
   std::sort(grants.begin(), grants.end());
   return grants;
@@ -102,18 +102,16 @@ Changes::Changes(std::shared_ptr<const Snapshot> before,
     same_rules_ = same_places_ &&
                   RulesOf(old_policy.source()) == RulesOf(new_policy.source());
   }
-  same_apps_ = &before_->apps() == &after_->apps();
-  if (same_apps_) {
-    same_grants_ = true;
-    return;
-  }
-  if (before_->apps().grants().empty() && after_->apps().grants().empty()) {
+  const Apps::GrantList& old_list = before_->grants();
+  const Apps::GrantList& new_list = after_->grants();
+  // Deltas keep the grants that they do not change, as they are.
+  if (&old_list == &new_list || old_list == new_list) {
     same_grants_ = true;
     return;
   }
   std::vector<std::string> differing;
-  const std::vector<std::string> old_grants = GrantsOf(before_->apps());
-  const std::vector<std::string> new_grants = GrantsOf(after_->apps());
+  const std::vector<std::string> old_grants = GrantsOf(old_list);
+  const std::vector<std::string> new_grants = GrantsOf(new_list);
   std::set_symmetric_difference(old_grants.begin(), old_grants.end(),
                                 new_grants.begin(), new_grants.end(),
                                 std::back_inserter(differing));
@@ -150,17 +148,18 @@ bool Changes::ForSubject(const Subject& before, const Subject& after) const {
 }
 
 bool Changes::SamePackages(uint32_t app_id) const {
-  if (same_apps_) return true;
   if (!packages_.has_value()) {
     packages_.emplace();
-    for (const Snapshot* snapshot : {before_.get(), after_.get()}) {
-      const uint64_t side = snapshot == before_.get() ? 0 : 1;
-      for (const v1::App& app : snapshot->apps().apps()) {
-        // A sum, in which what both have cancels out.
-        const uint64_t hash = absl::HashOf(app.package());
-        (*packages_)[app.uid()] += side == 0 ? hash : 0 - hash;
-      }
-    }
+    // A sum, in which what both have cancels out.
+    Apps::Compare(before_->impl_->apps, after_->impl_->apps,
+                  [this](const v1::App* was, const v1::App* is) {
+                    if (was != nullptr) {
+                      (*packages_)[was->uid()] += absl::HashOf(was->package());
+                    }
+                    if (is != nullptr) {
+                      (*packages_)[is->uid()] -= absl::HashOf(is->package());
+                    }
+                  });
   }
   const auto found = packages_->find(app_id);
   return found == packages_->end() || found->second == 0;

@@ -43,7 +43,6 @@ class Changes {
   // Paths are classified alike, files are of the same types.
   bool same_places_ = false;
   bool same_rules_ = false;
-  bool same_apps_ = false;
   bool same_grants_ = false;
   absl::flat_hash_set<std::string> granted_;  // packages whose grants differ
   // What the rules of either side say, by their place; for ForSubject().

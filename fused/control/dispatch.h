@@ -2,6 +2,8 @@
 #ifndef FUSED_FUSED_CONTROL_DISPATCH_H_
 #define FUSED_FUSED_CONTROL_DISPATCH_H_
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <string_view>
 #include <vector>
@@ -22,6 +24,9 @@ struct Answer {
 // Returns soon where `stopping` becomes true. Thread-safe.
 Answer Dispatch(Backend& backend, const v1::Request& request, bool admin,
                 const std::atomic<bool>& stopping);
+
+// Says in a request who it comes from, whatever it said itself.
+void SetPeer(uid_t uid, v1::Request& request);
 
 // A response that says what is wrong.
 v1::Response ErrorResponse(int error, std::string_view text);

@@ -43,8 +43,9 @@ constexpr uint64_t kFirstConnection = 2;
 
 // Of the thread that does the input and output, alone.
 struct Connection {
-  Connection(Fd socket, bool is_admin)
+  Connection(Fd socket, uid_t peer_uid, bool is_admin)
       : fd(std::move(socket)),
+        uid(peer_uid),
         admin(is_admin),
         decoder(is_admin ? kMaxMessage : kMaxOthersMessage) {}
 
@@ -52,6 +53,7 @@ struct Connection {
   bool idle() const { return !working && !sending(); }
 
   Fd fd;
+  uid_t uid;
   bool admin;
   FrameDecoder decoder;
   std::string out;
@@ -67,6 +69,7 @@ struct Connection {
 
 struct Job {
   uint64_t connection = 0;
+  uid_t uid = 0;
   bool admin = false;
   std::string bytes;
 };
@@ -253,7 +256,7 @@ void Server::Impl::Accept(Fd peer) {
     return;
   }
   const uint64_t id = next_connection++;
-  auto added = connections.try_emplace(id, std::move(peer), admin);
+  auto added = connections.try_emplace(id, std::move(peer), who.uid, admin);
   struct epoll_event event = {};
   event.events = added.first->second.interest = EPOLLIN;
   event.data.u64 = id;
@@ -359,7 +362,7 @@ bool Server::Impl::Advance(uint64_t id, Connection& connection) {
   connection.deadline = absl::InfiniteFuture();
   connection.working = true;
   absl::MutexLock lock(&mutex);
-  jobs.push_back({id, connection.admin, **std::move(next)});
+  jobs.push_back({id, connection.uid, connection.admin, **std::move(next)});
   return true;
 }
 
@@ -453,6 +456,7 @@ Finished Server::Impl::Process(const Job& job) {
     result.last = true;
     return result;
   }
+  SetPeer(job.uid, request);
   control::Answer answer = Dispatch(*backend, request, job.admin, stopping);
   result.frame = FrameOf(answer.message);
   result.fds = std::move(answer.fds);

@@ -15,11 +15,21 @@ ABSL_FLAG(std::string, apps, "",
           "explain without a daemon, diff: the app directory");
 ABSL_FLAG(std::string, old_apps, "", "diff: the app directory of OLD");
 ABSL_FLAG(std::string, new_apps, "", "diff: the app directory of NEW");
+ABSL_FLAG(bool, app_directory, false,
+          "the app directory's history instead of the policy's");
 ABSL_FLAG(std::string, owner, "",
           "explain without a daemon: the package that made the file");
 ABSL_FLAG(std::string, volume, "", "the volume (the first)");
 ABSL_FLAG(std::string, package, "", "the app's package");
 ABSL_FLAG(uint32_t, user, 0, "the app's user");
+ABSL_FLAG(std::vector<std::string>, permission, {},
+          "permissions, with commas between");
+ABSL_FLAG(std::vector<std::string>, role, {}, "MANAGER, SYSTEM_GALLERY ...");
+ABSL_FLAG(int32_t, target_sdk, 0,
+          "the platform version that the app was built for");
+ABSL_FLAG(std::string, path, "",
+          "a file, relative to the user's volume, to grant access to");
+ABSL_FLAG(bool, write, false, "access to write, too");
 ABSL_FLAG(bool, close, false, "unmount the view");
 ABSL_FLAG(bool, stale, false,
           "only files that the kernel serves and the rules now forbid");
