@@ -19,6 +19,7 @@
 #include "fused/explain.h"
 #include "fused/media_requests.h"
 #include "fused/profile.h"
+#include "fused/rules_change.h"
 #include "fused/version.h"
 #include "kernel/mount.h"
 #include "kernel/status.h"
@@ -192,10 +193,11 @@ bool Daemon::MountVolumes(StartError& error) {
   if (absl::Status status = BindGrants(); !status.ok()) {
     return Fail(error, kExitInternal, status);
   }
-  policies_->OnChange([this] {
-    for (const std::unique_ptr<Volume>& volume : volumes_) {
-      volume->InvalidateAll();
-    }
+  policies_->SetEnforcer([this](const auto& before, const auto& after,
+                                const Retired& former) {
+    control::v1::PushResponse response;
+    EndFormerRules(before, after, former, volumes_, *invalidations_, response);
+    return response;
   });
   return true;
 }
@@ -230,6 +232,7 @@ void Daemon::Stop() {
   if (server_ != nullptr) server_->Stop();
   if (policies_ != nullptr) {
     policies_->OnChange(nullptr);
+    policies_->SetEnforcer(nullptr);
     // Grants hold lower nodes, which the volumes' trees outlive.
     policies_->SetBinder(nullptr).IgnoreError();
     grants_ = nullptr;
@@ -273,7 +276,16 @@ control::v1::Status Daemon::GetStatus() {
 
 control::v1::PushResponse Daemon::Push(
     const control::v1::PushRequest& request) {
-  return policies_->Push(request);
+  control::v1::PushResponse response = policies_->Push(request);
+  // Also where nothing has changed: somebody may hold what an earlier push
+  // forbade.
+  if (request.revoke() != control::v1::PushRequest::REVOKE_UNSPECIFIED &&
+      response.accepted() && !request.dry_run() &&
+      state_now_.load() == State::kServing) {
+    RevokeStale(volumes_, request.revoke() == control::v1::PushRequest::SIGNAL,
+                response);
+  }
+  return response;
 }
 
 control::v1::PushResponse Daemon::Rollback(
@@ -388,7 +400,7 @@ control::v1::HandlesResponse Daemon::Handles(
   std::optional<uid_t> uid;
   if (request.has_uid()) uid = request.uid();
   for (const std::unique_ptr<Volume>& volume : volumes_) {
-    volume->ListHandles(uid, response);
+    volume->ListHandles(uid, request.stale(), response);
   }
   return response;
 }

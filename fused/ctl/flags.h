@@ -22,6 +22,8 @@ ABSL_DECLARE_FLAG(fused::ctl::OptionalUid, uid);
 ABSL_DECLARE_FLAG(std::string, op);
 ABSL_DECLARE_FLAG(std::string, policy);
 ABSL_DECLARE_FLAG(std::string, apps);
+ABSL_DECLARE_FLAG(std::string, old_apps);
+ABSL_DECLARE_FLAG(std::string, new_apps);
 ABSL_DECLARE_FLAG(bool, app_directory);
 ABSL_DECLARE_FLAG(std::string, owner);
 ABSL_DECLARE_FLAG(std::string, volume);
@@ -33,5 +35,8 @@ ABSL_DECLARE_FLAG(int32_t, target_sdk);
 ABSL_DECLARE_FLAG(std::string, path);
 ABSL_DECLARE_FLAG(bool, write);
 ABSL_DECLARE_FLAG(bool, close);
+ABSL_DECLARE_FLAG(bool, stale);
+ABSL_DECLARE_FLAG(bool, diff);
+ABSL_DECLARE_FLAG(std::string, revoke);
 
 #endif  // FUSED_FUSED_CTL_FLAGS_H_

@@ -20,8 +20,18 @@ const std::vector<Command>& Commands() {
   static const auto& commands = *new std::vector<Command>{
       {"wait", "[--timeout=10s]", {"timeout"}, 0, 0, Wait},
       {"status", "", {}, 0, 0, Status},
-      {"push", "FILE [--dry_run]", {"dry_run"}, 1, 1, Push},
-      {"apps", "FILE [--dry_run]", {"dry_run"}, 1, 1, Apps},
+      {"push",
+       "FILE [--dry_run] [--diff] [--revoke=report|signal]",
+       {"dry_run", "diff", "revoke"},
+       1,
+       1,
+       Push},
+      {"apps",
+       "FILE [--dry_run] [--diff] [--revoke=report|signal]",
+       {"dry_run", "diff", "revoke"},
+       1,
+       1,
+       Apps},
       {"app",
        "install --package=P --uid=U [--permission=X,...] [--role=R,...] "
        "[--target_sdk=N] | uninstall --package=P | grant|revoke --package=P "
@@ -45,6 +55,12 @@ const std::vector<Command>& Commands() {
        1,
        1,
        Explain},
+      {"diff",
+       "OLD NEW [--apps=FILE | --old_apps=FILE --new_apps=FILE]",
+       {"apps", "old_apps", "new_apps"},
+       2,
+       2,
+       Diff},
       {"view",
        "--package=P [--user=U] [--volume=V] [--close]",
        {"package", "user", "volume", "close"},
@@ -58,7 +74,7 @@ const std::vector<Command>& Commands() {
        kAny,
        Run},
       {"sync", "", {}, 0, 0, Sync},
-      {"handles", "[--uid=U]", {"uid"}, 0, 0, Handles},
+      {"handles", "[--uid=U] [--stale]", {"uid", "stale"}, 0, 0, Handles},
       {"scan", "[--volume=V]", {"volume"}, 0, 0, Scan},
       {"maintain", "[--volume=V]", {"volume"}, 0, 0, Maintain},
       {"file", "PATH [--volume=V] [--user=U]", {"volume", "user"}, 1, 1, File},
@@ -66,7 +82,7 @@ const std::vector<Command>& Commands() {
   return commands;
 }
 
-constexpr std::string_view kLater[] = {"diff", "audit", "metrics", "top"};
+constexpr std::string_view kLater[] = {"audit", "metrics", "top"};
 
 std::string Usage() {
   std::string text =
