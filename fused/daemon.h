@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "fused/audit/log.h"
 #include "fused/control/backend.h"
 #include "fused/control/server.h"
 #include "fused/grant_book.h"
@@ -68,11 +69,15 @@ class Daemon : public control::Backend {
       const control::v1::MaintainRequest& request) override;
   absl::StatusOr<control::v1::FileResponse> File(
       const control::v1::FileRequest& request) override;
+  control::v1::AuditResponse Audit(
+      const control::v1::AuditRequest& request) override;
+  void Refused(uid_t uid, std::string_view request, int error) override;
 
  private:
   explicit Daemon(const Settings& settings) : settings_(settings) {}
 
   bool Prepare(StartError& error);
+  bool OpenAudit(StartError& error);
   void StartIndex();
   bool MountVolumes(StartError& error);
   absl::Status BindGrants();
@@ -83,6 +88,7 @@ class Daemon : public control::Backend {
 
   const Settings settings_;
   std::unique_ptr<StateDir> state_;
+  std::unique_ptr<audit::Log> audit_;
   std::unique_ptr<PolicyManager> policies_;
   std::unique_ptr<GrantBook> grants_;
   kernel::Features features_;

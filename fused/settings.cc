@@ -379,6 +379,7 @@ absl::Status SetNumbers(const FlagValues& flags, const Config& file,
   if (file.maintain_seconds() != 0) {
     settings.maintain_seconds = file.maintain_seconds();
   }
+  settings.audit = file.audit();
   return absl::OkStatus();
 }
 

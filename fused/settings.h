@@ -57,6 +57,8 @@ struct Settings {
   uint32_t max_backing_ids = 1 << 20;
   // Between two searches for expired files.
   uint32_t maintain_seconds = 6 * 60 * 60;
+  // As the file has it.
+  config::v1::Audit audit;
   // Return when it serves.
   bool daemonize = false;
   // Validate everything, mount nothing.

@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "fused/audit/log.h"
 #include "fused/counters.h"
 #include "fused/lower_node.h"
 #include "fused/media/index.h"
@@ -47,6 +48,7 @@ class Volume {
     std::string views_dir;
     // Of media volumes.
     media::Index* index = nullptr;
+    audit::Log* audit = nullptr;
   };
 
   // Clones the lower tree. Mounts nothing yet. Errors are one line for the
@@ -122,6 +124,8 @@ class Volume {
   absl::Status MountAppView(const ViewIdentity& identity,
                             const std::string& path);
   void Ended(const std::shared_ptr<Mounted>& mounted);
+  // For the audit log: a view came, or went.
+  void Tell(const ViewIdentity& identity, std::string_view what) const;
   void NoteFallback(std::string_view reason);
   MountedList views() const;
   std::string AppViewPath(std::string_view package, uint32_t user) const;

@@ -46,6 +46,7 @@ int Apps(const Arguments& arguments);
 int Lint(const Arguments& arguments);
 int Explain(const Arguments& arguments);
 int View(const Arguments& arguments);
+int Audit(const Arguments& arguments);
 int Run(const Arguments& arguments);
 
 // Prints "fusedctl: TEXT" to stderr and returns `code`.

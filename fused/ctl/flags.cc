@@ -18,3 +18,9 @@ ABSL_FLAG(std::string, volume, "", "the volume (the first)");
 ABSL_FLAG(std::string, package, "", "the app's package");
 ABSL_FLAG(uint32_t, user, 0, "the app's user");
 ABSL_FLAG(bool, close, false, "unmount the view");
+ABSL_FLAG(bool, follow, false, "go on with what comes, until interrupted");
+ABSL_FLAG(std::string, kind, "",
+          "only DENY, REDACTED_OPEN, PUSH, STATE, CONTROL or DROPPED");
+ABSL_FLAG(std::string, path_prefix, "", "only paths that begin so");
+ABSL_FLAG(std::string, since, "",
+          "only from then on: RFC 3339, or a time ago as \"10m\"");

@@ -26,5 +26,9 @@ ABSL_DECLARE_FLAG(std::string, volume);
 ABSL_DECLARE_FLAG(std::string, package);
 ABSL_DECLARE_FLAG(uint32_t, user);
 ABSL_DECLARE_FLAG(bool, close);
+ABSL_DECLARE_FLAG(bool, follow);
+ABSL_DECLARE_FLAG(std::string, kind);
+ABSL_DECLARE_FLAG(std::string, path_prefix);
+ABSL_DECLARE_FLAG(std::string, since);
 
 #endif  // FUSED_FUSED_CTL_FLAGS_H_

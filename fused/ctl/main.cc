@@ -43,6 +43,13 @@ const std::vector<Command>& Commands() {
        Run},
       {"sync", "", {}, 0, 0, Sync},
       {"handles", "[--uid=U]", {"uid"}, 0, 0, Handles},
+      {"audit",
+       "[--follow] [--uid=U] [--package=P] [--kind=K] [--path_prefix=P] "
+       "[--since=T]",
+       {"follow", "uid", "package", "kind", "path_prefix", "since"},
+       0,
+       0,
+       Audit},
       {"scan", "[--volume=V]", {"volume"}, 0, 0, Scan},
       {"maintain", "[--volume=V]", {"volume"}, 0, 0, Maintain},
       {"file", "PATH [--volume=V] [--user=U]", {"volume", "user"}, 1, 1, File},
@@ -50,8 +57,8 @@ const std::vector<Command>& Commands() {
   return commands;
 }
 
-constexpr std::string_view kLater[] = {"history", "rollback", "diff",
-                                       "audit",   "metrics",  "top"};
+constexpr std::string_view kLater[] = {"history", "rollback", "diff", "metrics",
+                                       "top"};
 
 std::string Usage() {
   std::string text =
