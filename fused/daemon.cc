@@ -10,7 +10,6 @@
 #include <system_error>
 #include <utility>
 
-#include "absl/hash/hash.h"
 #include "absl/log/log.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -42,28 +41,6 @@ size_t RaiseDescriptorLimit() {
   return limit.rlim_cur;
 }
 
-audit::v1::Record RecordOf(const control::v1::PushRequest& request,
-                           const control::v1::PushResponse& response) {
-  std::string text =
-      absl::StrCat(control::v1::PushRequest::Kind_Name(request.kind()),
-                   request.dry_run() ? " dry run" : "",
-                   response.accepted() ? " accepted" : " refused", ", version ",
-                   response.version(), " ", response.sha256(), " in force");
-  if (response.accepted() && !response.changed()) {
-    absl::StrAppend(&text, ", unchanged");
-  }
-  if (!response.accepted() && response.issues_size() > 0) {
-    const control::v1::Issue& first = response.issues(0);
-    absl::StrAppend(&text, "; ", response.issues_size(),
-                    " issues: ", first.file(), ":", first.line(), ": ",
-                    first.field(), ": ", first.reason());
-  }
-  audit::v1::Record record =
-      audit::NewRecord(audit::v1::Record::PUSH, std::move(text));
-  record.set_epoch(response.epoch());
-  return record;
-}
-
 // Path views that a daemon which was killed has left.
 void RemoveStaleViews(const std::string& views_dir) {
   absl::StatusOr<std::vector<kernel::MountInfo>> mounts = kernel::ListMounts();
@@ -90,8 +67,7 @@ std::unique_ptr<Daemon> Daemon::Start(const Settings& settings,
     return nullptr;
   }
   daemon->state_now_ = State::kServing;
-  daemon->audit_->Say(
-      audit::NewRecord(audit::v1::Record::STATE, "the daemon serves"));
+  daemon->StartObserving();
   daemon->maintenance_ = std::make_unique<Timer>(
       absl::Seconds(settings.maintain_seconds),
       [daemon = daemon.get()] { daemon->Maintain({}).status().IgnoreError(); });
@@ -142,19 +118,6 @@ bool Daemon::Prepare(StartError& error) {
   return true;
 }
 
-bool Daemon::OpenAudit(StartError& error) {
-  absl::StatusOr<config::v1::Audit> config =
-      audit::Log::Complete(settings_.audit);
-  if (!config.ok()) return Fail(error, kExitUsage, config.status());
-  absl::StatusOr<std::unique_ptr<audit::Log>> log =
-      audit::Log::Open({.state_dir = state_->path(),
-                        .config = *config,
-                        .journal = audit::LogsToJournal()});
-  if (!log.ok()) return Fail(error, kExitUsage, log.status());
-  audit_ = *std::move(log);
-  return true;
-}
-
 void Daemon::StartIndex() {
   index_ =
       media::Index::OnDisk(absl::StrCat(state_->path(), "/", kMediaFile), {});
@@ -191,6 +154,7 @@ bool Daemon::MountVolumes(StartError& error) {
   Volume::Shared shared;
   shared.index = index_.get();
   shared.audit = audit_.get();
+  shared.registry = &registry_;
   shared.rules = &policies_->rules();
   shared.invalidations = invalidations_.get();
   shared.loop = loop_.get();
@@ -257,6 +221,7 @@ void Daemon::Stop() {
   }
   stopping_ = true;
   maintenance_ = nullptr;
+  textfile_ = nullptr;
   // Nobody asks any more; then nothing is posted any more; then nobody comes.
   if (server_ != nullptr) server_->Stop();
   if (policies_ != nullptr) {
@@ -305,28 +270,6 @@ control::v1::Status Daemon::GetStatus() {
     (*kernel.mutable_features())[name] = has;
   }
   return status;
-}
-
-control::v1::PushResponse Daemon::Push(
-    const control::v1::PushRequest& request) {
-  control::v1::PushResponse response = policies_->Push(request);
-  audit_->Say(RecordOf(request, response));
-  return response;
-}
-
-control::v1::AuditResponse Daemon::Audit(
-    const control::v1::AuditRequest& request) {
-  // What has happened is told; a disk that is stuck keeps nobody for long.
-  audit_->Flush(absl::Seconds(1));
-  return audit_->Answer(request);
-}
-
-void Daemon::Refused(uid_t uid, std::string_view request, int error) {
-  audit_->Note({.kind = audit::v1::Record::CONTROL,
-                .uid = uid,
-                .operation = static_cast<uint32_t>(absl::HashOf(request)),
-                .error = error},
-               [&](audit::Event& event) { event.operation = request; });
 }
 
 absl::StatusOr<Volume*> Daemon::FindVolume(const std::string& name) const {

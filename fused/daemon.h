@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
@@ -15,6 +16,9 @@
 #include "fused/control/server.h"
 #include "fused/grant_book.h"
 #include "fused/media/index.h"
+#include "fused/metrics/exposition.h"
+#include "fused/metrics/registry.h"
+#include "fused/metrics/render.h"
 #include "fused/policy_manager.h"
 #include "fused/settings.h"
 #include "fused/state_dir.h"
@@ -71,6 +75,9 @@ class Daemon : public control::Backend {
       const control::v1::FileRequest& request) override;
   control::v1::AuditResponse Audit(
       const control::v1::AuditRequest& request) override;
+  control::v1::MetricsResponse Metrics(
+      const control::v1::MetricsRequest& request) override;
+  control::v1::TopResponse Top() override;
   void Refused(uid_t uid, std::string_view request, int error) override;
 
  private:
@@ -78,6 +85,12 @@ class Daemon : public control::Backend {
 
   bool Prepare(StartError& error);
   bool OpenAudit(StartError& error);
+  void StartObserving();
+  void WriteTextfile();
+  std::string RenderMetrics(metrics::Exposition::Format format);
+  void CountPush(const control::v1::PushRequest& request,
+                 const control::v1::PushResponse& response);
+  static std::string PackageOf(const policy::Snapshot& snapshot, uid_t uid);
   void StartIndex();
   bool MountVolumes(StartError& error);
   absl::Status BindGrants();
@@ -89,6 +102,11 @@ class Daemon : public control::Backend {
   const Settings settings_;
   std::unique_ptr<StateDir> state_;
   std::unique_ptr<audit::Log> audit_;
+  metrics::Registry registry_;
+  std::atomic<uint64_t> control_refused_{0};
+  absl::Mutex counts_mutex_;
+  metrics::PushCounts policy_pushes_ ABSL_GUARDED_BY(counts_mutex_);
+  metrics::PushCounts apps_pushes_ ABSL_GUARDED_BY(counts_mutex_);
   std::unique_ptr<PolicyManager> policies_;
   std::unique_ptr<GrantBook> grants_;
   kernel::Features features_;
@@ -103,6 +121,7 @@ class Daemon : public control::Backend {
   // Held while the index's thread uses the volumes.
   absl::Mutex late_mutex_;
   std::unique_ptr<Timer> maintenance_;
+  std::unique_ptr<Timer> textfile_;
 };
 
 }  // namespace fused

@@ -104,12 +104,18 @@ bool IsIgnored(std::string_view name) {
 std::optional<std::string>* FlagNamed(FlagValues& flags,
                                       std::string_view name) {
   const std::pair<std::string_view, std::optional<std::string>*> kNamed[] = {
-      {"config", &flags.config},           {"volume", &flags.volume},
-      {"policy", &flags.policy},           {"apps", &flags.apps},
-      {"state_dir", &flags.state_dir},     {"control", &flags.control},
-      {"views_dir", &flags.views_dir},     {"transport", &flags.transport},
-      {"passthrough", &flags.passthrough}, {"profile", &flags.profile},
-      {"admin_uids", &flags.admin_uids}};
+      {"config", &flags.config},
+      {"volume", &flags.volume},
+      {"policy", &flags.policy},
+      {"apps", &flags.apps},
+      {"state_dir", &flags.state_dir},
+      {"control", &flags.control},
+      {"views_dir", &flags.views_dir},
+      {"transport", &flags.transport},
+      {"passthrough", &flags.passthrough},
+      {"profile", &flags.profile},
+      {"admin_uids", &flags.admin_uids},
+      {"metrics_textfile", &flags.metrics_textfile}};
   for (const auto& [known, value] : kNamed) {
     if (known == name) return value;
   }
@@ -380,6 +386,9 @@ absl::Status SetNumbers(const FlagValues& flags, const Config& file,
     settings.maintain_seconds = file.maintain_seconds();
   }
   settings.audit = file.audit();
+  if (file.metrics_seconds() != 0) {
+    settings.metrics_seconds = file.metrics_seconds();
+  }
   return absl::OkStatus();
 }
 
@@ -466,6 +475,8 @@ absl::StatusOr<Settings> MakeSettings(
       Path(flags.control, file.control(), "/run/fused/control.sock");
   settings.views_dir =
       Path(flags.views_dir, file.views_dir(), "/run/fused/views");
+  settings.metrics_textfile =
+      Path(flags.metrics_textfile, file.metrics_textfile(), "");
   settings.daemonize = flags.daemonize;
   settings.check = flags.check;
 

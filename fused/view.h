@@ -85,6 +85,8 @@ class View : public kernel::Operations {
   void Init(const kernel::Connection& connection) override;
   void Destroy() override;
   void Received(uint32_t opcode) override { counters_.Received(opcode); }
+  void Served(uint32_t opcode, uid_t uid, std::optional<int> error,
+              uint64_t nanoseconds) override;
 
   void Lookup(const kernel::Caller& caller, kernel::NodeId parent,
               const char* name, kernel::EntryReply reply) override;
@@ -261,6 +263,8 @@ class View : public kernel::Operations {
                    std::string_view name, const absl::Status& status) const;
   void AuditRedacted(const Actor& actor, const Node& node,
                      const policy::Decision& decision) const;
+  void CountVerdict(const Actor& actor, policy::RuleId rule,
+                    metrics::Verdict verdict) const;
   void DescribeActor(const Actor& actor, audit::Event& event) const;
   // Relative to the volume, as far as it is known.
   static std::string PathOf(const Node& node);

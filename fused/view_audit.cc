@@ -38,10 +38,29 @@ void View::DescribeActor(const Actor& actor, audit::Event& event) const {
                       : std::string_view(identity_.package);
 }
 
+void View::Served(uint32_t opcode, uid_t uid, std::optional<int> error,
+                  uint64_t nanoseconds) {
+  if (context_.requests != nullptr) {
+    context_.requests->Count(opcode, error, nanoseconds);
+  }
+  if (context_.registry != nullptr) {
+    context_.registry->CountRequest(identity_.shared() ? uid : identity_.uid,
+                                    opcode, nanoseconds);
+  }
+}
+
+void View::CountVerdict(const Actor& actor, policy::RuleId rule,
+                        metrics::Verdict verdict) const {
+  if (context_.registry == nullptr) return;
+  context_.registry->CountVerdict(
+      actor.uid, posix() ? "" : actor.snapshot->policy().RuleName(rule),
+      verdict);
+}
+
 void View::AuditDenied(const Actor& actor, uint32_t opcode, kernel::NodeId node,
                        std::string_view name,
                        const absl::Status& status) const {
-  if (context_.audit == nullptr || posix()) return;
+  if (posix()) return;
   const int error = kernel::ErrnoOf(status);
   ViewDenial denial = actor.denial;
   const bool by_rule = denial.error != policy::Error::kNone &&
@@ -49,6 +68,8 @@ void View::AuditDenied(const Actor& actor, uint32_t opcode, kernel::NodeId node,
   // What is absent was not denied.
   if (!by_rule && error != EACCES && error != EPERM) return;
   if (!by_rule) denial = {};
+  CountVerdict(actor, denial.rule, metrics::Verdict::kDenied);
+  if (context_.audit == nullptr) return;
   const audit::Key key = {.kind = audit::v1::Record::DENY,
                           .uid = actor.uid,
                           .operation = opcode,

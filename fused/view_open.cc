@@ -122,6 +122,10 @@ absl::StatusOr<View::NewHandle> View::OpenNode(
    : handle->redacted() ? counters_.redacted
                         : counters_.daemon)
       .fetch_add(1, std::memory_order_relaxed);
+  CountVerdict(actor, decision.rule,
+               passthrough          ? metrics::Verdict::kPassthrough
+               : handle->redacted() ? metrics::Verdict::kRedacted
+                                    : metrics::Verdict::kDaemon);
   return NewHandle{std::move(handle), reply};
 }
 

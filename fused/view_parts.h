@@ -16,6 +16,8 @@
 #include "fused/grants.h"
 #include "fused/handle.h"
 #include "fused/lower_node.h"
+#include "fused/metrics/registry.h"
+#include "fused/metrics/requests.h"
 #include "fused/node.h"
 #include "fused/rules.h"
 #include "fused/user_trees.h"
@@ -43,6 +45,9 @@ struct VolumeContext {
   std::string volume;
   // Null: nothing is recorded.
   audit::Log* audit = nullptr;
+  // Null: nothing is measured.
+  metrics::Requests* requests = nullptr;
+  metrics::Registry* registry = nullptr;
 };
 
 // Whom a view belongs to.

@@ -113,6 +113,8 @@ absl::StatusOr<std::shared_ptr<Volume::Mounted>> Volume::NewMounted(
   context.posix = settings_.posix();
   context.volume = name();
   context.audit = shared_.audit;
+  context.requests = &requests_;
+  context.registry = shared_.registry;
   return std::make_shared<Mounted>(context, std::move(identity));
 }
 

@@ -22,6 +22,8 @@
 #include "fused/counters.h"
 #include "fused/lower_node.h"
 #include "fused/media/index.h"
+#include "fused/metrics/registry.h"
+#include "fused/metrics/requests.h"
 #include "fused/rules.h"
 #include "fused/settings.h"
 #include "fused/user_trees.h"
@@ -49,6 +51,7 @@ class Volume {
     // Of media volumes.
     media::Index* index = nullptr;
     audit::Log* audit = nullptr;
+    metrics::Registry* registry = nullptr;
   };
 
   // Clones the lower tree. Mounts nothing yet. Errors are one line for the
@@ -68,6 +71,7 @@ class Volume {
   bool posix() const { return settings_.posix(); }
   // What an operator should know.
   const std::vector<std::string>& warnings() const { return warnings_; }
+  const metrics::Requests& requests() const { return requests_; }
 
   // Mounts the shared view; returns when it serves.
   absl::Status Mount();
@@ -134,6 +138,7 @@ class Volume {
   const Shared shared_;
   const std::unique_ptr<UserTrees> trees_;
   std::vector<std::string> warnings_;
+  metrics::Requests requests_;
   // Of views that are gone.
   Counters departed_;
   // Why passthrough is off for the volume as a whole; empty where it is on.

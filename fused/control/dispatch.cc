@@ -117,6 +117,12 @@ Answer Dispatch(Backend& backend, const v1::Request& request, Asker asker,
     case v1::Request::kAudit:
       *message.mutable_audit() = backend.Audit(request.audit());
       break;
+    case v1::Request::kMetrics:
+      *message.mutable_metrics() = backend.Metrics(request.metrics());
+      break;
+    case v1::Request::kTop:
+      *message.mutable_top() = backend.Top();
+      break;
     case v1::Request::KIND_NOT_SET:
       backend.Refused(asker.uid, "", EOPNOTSUPP);
       message = ErrorResponse(EOPNOTSUPP, "a request that is not known here");

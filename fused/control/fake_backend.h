@@ -62,6 +62,9 @@ class FakeBackend : public Backend {
 
   std::function<v1::AuditResponse(const v1::AuditRequest&)> on_audit =
       [](const v1::AuditRequest&) { return v1::AuditResponse(); };
+  std::function<v1::MetricsResponse(const v1::MetricsRequest&)> on_metrics =
+      [](const v1::MetricsRequest&) { return v1::MetricsResponse(); };
+  std::function<v1::TopResponse()> on_top = [] { return v1::TopResponse(); };
   std::function<void(uid_t, std::string_view, int)> on_refused =
       [](uid_t, std::string_view, int) {};
 
@@ -101,6 +104,10 @@ class FakeBackend : public Backend {
   v1::AuditResponse Audit(const v1::AuditRequest& request) override {
     return on_audit(request);
   }
+  v1::MetricsResponse Metrics(const v1::MetricsRequest& request) override {
+    return on_metrics(request);
+  }
+  v1::TopResponse Top() override { return on_top(); }
   void Refused(uid_t uid, std::string_view request, int error) override {
     on_refused(uid, request, error);
   }

@@ -19,6 +19,9 @@ ABSL_FLAG(std::string, package, "", "the app's package");
 ABSL_FLAG(uint32_t, user, 0, "the app's user");
 ABSL_FLAG(bool, close, false, "unmount the view");
 ABSL_FLAG(bool, follow, false, "go on with what comes, until interrupted");
+ABSL_FLAG(absl::Duration, interval, absl::Seconds(1), "between two looks");
+ABSL_FLAG(bool, once, false, "one look, over one interval");
+ABSL_FLAG(uint32_t, count, 0, "so many looks (without end)");
 ABSL_FLAG(std::string, kind, "",
           "only DENY, REDACTED_OPEN, PUSH, STATE, CONTROL or DROPPED");
 ABSL_FLAG(std::string, path_prefix, "", "only paths that begin so");

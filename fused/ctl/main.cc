@@ -50,6 +50,13 @@ const std::vector<Command>& Commands() {
        0,
        0,
        Audit},
+      {"metrics", "", {}, 0, 0, Metrics},
+      {"top",
+       "[--interval=1s] [--once | --count=N]",
+       {"interval", "once", "count"},
+       0,
+       0,
+       Top},
       {"scan", "[--volume=V]", {"volume"}, 0, 0, Scan},
       {"maintain", "[--volume=V]", {"volume"}, 0, 0, Maintain},
       {"file", "PATH [--volume=V] [--user=U]", {"volume", "user"}, 1, 1, File},
@@ -57,8 +64,7 @@ const std::vector<Command>& Commands() {
   return commands;
 }
 
-constexpr std::string_view kLater[] = {"history", "rollback", "diff", "metrics",
-                                       "top"};
+constexpr std::string_view kLater[] = {"history", "rollback", "diff"};
 
 std::string Usage() {
   std::string text =
