@@ -43,6 +43,10 @@ absl::StatusOr<Arguments> ParseArguments(const std::vector<std::string>& args) {
       result.help = true;
       continue;
     }
+    if (arg == "--version") {
+      result.version = true;
+      continue;
+    }
     arg.remove_prefix(arg[1] == '-' ? 2 : 1);
     const size_t equals = arg.find('=');
     const std::string_view name = arg.substr(0, equals);

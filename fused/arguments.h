@@ -20,6 +20,8 @@ struct Arguments {
   std::vector<std::string> flags;
   // --help was there.
   bool help = false;
+  // --version was there.
+  bool version = false;
 };
 
 // Sets the process's Abseil flags from `args` (without the program's name):

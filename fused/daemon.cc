@@ -1,5 +1,6 @@
 #include "fused/daemon.h"
 
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,13 +19,13 @@
 #include "fused/explain.h"
 #include "fused/media_requests.h"
 #include "fused/profile.h"
+#include "fused/version.h"
 #include "kernel/mount.h"
 #include "kernel/status.h"
 
 namespace fused {
 namespace {
 
-constexpr char kVersion[] = "0.1.0";
 constexpr uint32_t kUserRange = 100000;
 
 bool Fail(StartError& error, int exit_code, const absl::Status& status) {
@@ -165,6 +166,14 @@ bool Daemon::MountVolumes(StartError& error) {
   shared.warm_backing_ids = settings_.warm_backing_ids;
   shared.max_backing_ids = settings_.max_backing_ids;
   shared.views_dir = settings_.views_dir;
+  lost_.Reset(eventfd(0, EFD_CLOEXEC));
+  if (!lost_.valid()) {
+    return Fail(error, kExitInternal, kernel::ErrnoStatus(errno, "eventfd"));
+  }
+  shared.lost = [this] {
+    if (++volumes_lost_ == settings_.volumes.size())
+      eventfd_write(lost_.get(), 1);
+  };
   for (const VolumeSettings& volume_settings : settings_.volumes) {
     absl::StatusOr<std::unique_ptr<Volume>> volume =
         Volume::Create(volume_settings, shared);
@@ -270,6 +279,11 @@ control::v1::Status Daemon::GetStatus() {
     (*kernel.mutable_features())[name] = has;
   }
   return status;
+}
+
+control::v1::HistoryResponse Daemon::History(
+    const control::v1::HistoryRequest& request) {
+  return policies_->ListHistory(request);
 }
 
 absl::StatusOr<Volume*> Daemon::FindVolume(const std::string& name) const {

@@ -24,6 +24,7 @@
 #include "fused/state_dir.h"
 #include "fused/timer.h"
 #include "fused/volume.h"
+#include "kernel/fd.h"
 #include "kernel/invalidation.h"
 #include "kernel/loop.h"
 #include "kernel/probe.h"
@@ -55,10 +56,25 @@ class Daemon : public control::Backend {
   // Unmounts all and ends every thread. Idempotent.
   void Stop();
 
+  // Readable when the last shared view has been unmounted by somebody else.
+  const kernel::Fd& lost() const { return lost_; }
+  // Whether it was not unmounted but aborted; takes such mounts away.
+  bool RemoveAborted();
+
+  // Puts the files that the daemon was started with in force, as a push does.
+  // One line that says what came of it; false: something was refused.
+  bool Reload(std::string& line);
+
   // control::Backend.
   control::v1::Status GetStatus() override;
   control::v1::PushResponse Push(
       const control::v1::PushRequest& request) override;
+  control::v1::PushResponse Rollback(
+      const control::v1::RollbackRequest& request) override;
+  control::v1::PushResponse ChangeApps(
+      const control::v1::AppsDeltaRequest& request) override;
+  control::v1::HistoryResponse History(
+      const control::v1::HistoryRequest& request) override;
   absl::StatusOr<control::v1::Explanation> Explain(
       const control::v1::ExplainRequest& request) override;
   absl::StatusOr<control::v1::ViewResponse> View(
@@ -88,8 +104,8 @@ class Daemon : public control::Backend {
   void StartObserving();
   void WriteTextfile();
   std::string RenderMetrics(metrics::Exposition::Format format);
-  void CountPush(const control::v1::PushRequest& request,
-                 const control::v1::PushResponse& response);
+  void TellPush(bool apps, std::string_view what, uid_t uid,
+                const control::v1::PushResponse& response);
   static std::string PackageOf(const policy::Snapshot& snapshot, uid_t uid);
   void StartIndex();
   bool MountVolumes(StartError& error);
@@ -100,6 +116,8 @@ class Daemon : public control::Backend {
                                           uint32_t user) const;
 
   const Settings settings_;
+  std::atomic<size_t> volumes_lost_{0};
+  kernel::Fd lost_;
   std::unique_ptr<StateDir> state_;
   std::unique_ptr<audit::Log> audit_;
   metrics::Registry registry_;

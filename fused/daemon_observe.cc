@@ -26,13 +26,15 @@ bool Fail(StartError& error, int exit_code, const absl::Status& status) {
   return false;
 }
 
-audit::v1::Record RecordOf(const control::v1::PushRequest& request,
+// `what` was asked for, by that uid.
+audit::v1::Record RecordOf(std::string_view what, uid_t uid,
                            const control::v1::PushResponse& response) {
   std::string text =
-      absl::StrCat(control::v1::PushRequest::Kind_Name(request.kind()),
-                   request.dry_run() ? " dry run" : "",
-                   response.accepted() ? " accepted" : " refused", ", version ",
-                   response.version(), " ", response.sha256(), " in force");
+      absl::StrCat(what, response.accepted() ? " accepted" : " refused",
+                   ", version ", response.version(), " in force");
+  if (!response.sha256().empty()) {
+    absl::StrAppend(&text, ", sha256 ", response.sha256());
+  }
   if (response.accepted() && !response.changed()) {
     absl::StrAppend(&text, ", unchanged");
   }
@@ -44,6 +46,7 @@ audit::v1::Record RecordOf(const control::v1::PushRequest& request,
   }
   audit::v1::Record record =
       audit::NewRecord(audit::v1::Record::PUSH, std::move(text));
+  record.set_uid(uid);
   record.set_epoch(response.epoch());
   return record;
 }
@@ -99,12 +102,11 @@ void Daemon::WriteTextfile() {
   }
 }
 
-void Daemon::CountPush(const control::v1::PushRequest& request,
-                       const control::v1::PushResponse& response) {
+void Daemon::TellPush(bool apps, std::string_view what, uid_t uid,
+                      const control::v1::PushResponse& response) {
+  audit_->Say(RecordOf(what, uid, response));
   absl::MutexLock lock(&counts_mutex_);
-  metrics::PushCounts& counts = request.kind() == control::v1::PushRequest::APPS
-                                    ? apps_pushes_
-                                    : policy_pushes_;
+  metrics::PushCounts& counts = apps ? apps_pushes_ : policy_pushes_;
   ++(!response.accepted() ? counts.refused
      : response.changed() ? counts.accepted
                           : counts.unchanged);
@@ -113,8 +115,28 @@ void Daemon::CountPush(const control::v1::PushRequest& request,
 control::v1::PushResponse Daemon::Push(
     const control::v1::PushRequest& request) {
   control::v1::PushResponse response = policies_->Push(request);
-  audit_->Say(RecordOf(request, response));
-  if (!request.dry_run()) CountPush(request, response);
+  if (!request.dry_run()) {
+    TellPush(request.kind() == control::v1::PushRequest::APPS,
+             control::v1::PushRequest::Kind_Name(request.kind()),
+             request.peer_uid(), response);
+  }
+  return response;
+}
+
+control::v1::PushResponse Daemon::Rollback(
+    const control::v1::RollbackRequest& request) {
+  control::v1::PushResponse response = policies_->Rollback(request);
+  TellPush(request.apps(), request.apps() ? "rollback of apps" : "rollback",
+           request.peer_uid(), response);
+  return response;
+}
+
+control::v1::PushResponse Daemon::ChangeApps(
+    const control::v1::AppsDeltaRequest& request) {
+  control::v1::PushResponse response = policies_->ChangeApps(request);
+  if (!request.dry_run()) {
+    TellPush(true, "change of apps", request.peer_uid(), response);
+  }
   return response;
 }
 

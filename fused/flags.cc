@@ -10,6 +10,7 @@
 
 #include "absl/flags/flag.h"
 #include "fused/arguments.h"
+#include "fused/version.h"
 
 using OptionalString = std::optional<std::string>;
 using OptionalNumber = std::optional<uint32_t>;
@@ -75,28 +76,42 @@ FlagValues Values() {
   values.max_backing_ids = absl::GetFlag(FLAGS_max_backing_ids);
   values.max_stack_depth = absl::GetFlag(FLAGS_max_stack_depth);
   values.daemonize = absl::GetFlag(FLAGS_daemonize);
-  values.check = absl::GetFlag(FLAGS_check);
   return values;
 }
 
 }  // namespace
 
-absl::StatusOr<Settings> ParseCommandLine(int argc, char** argv) {
+Invocation ParseCommandLine(int argc, char** argv) {
+  Invocation result;
+  const auto wrong = [&result](const absl::Status& status) {
+    result.issues.push_back(
+        {"command line", 0, 0, "", std::string(status.message()), false});
+    return std::move(result);
+  };
   auto line = SplitCommandLine(std::vector<std::string>(argv, argv + argc));
-  if (!line.ok()) return line.status();
+  if (!line.ok()) return wrong(line.status());
+  result.mount_helper = line->mount_helper;
+  result.fake = line->fake;
   auto arguments = ParseArguments(line->args);
-  if (!arguments.ok()) return arguments.status();
+  if (!arguments.ok()) return wrong(arguments.status());
   if (arguments->help) {
     std::fputs(kUsage, stdout);
     std::fputs(DescribeFlags("fused/flags.cc").c_str(), stdout);
     std::exit(0);
   }
+  if (arguments->version) {
+    std::printf("fused %s\n", kVersion);
+    std::exit(0);
+  }
+  result.check = absl::GetFlag(FLAGS_check);
   std::vector<std::string> positional = std::move(arguments->positional);
   positional.insert(positional.end(), arguments->rest.begin(),
                     arguments->rest.end());
   FlagValues values = Values();
   values.daemonize |= line->mount_helper;
-  return MakeSettings(std::move(values), line->mount_options, positional);
+  result.settings = ReadSettings(std::move(values), line->mount_options,
+                                 positional, result.issues);
+  return result;
 }
 
 }  // namespace fused

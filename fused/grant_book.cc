@@ -111,7 +111,8 @@ absl::StatusOr<std::shared_ptr<const Grants>> GrantBook::Bind(
   Bindings next;
   bool changed = false;
   int index = -1;
-  for (const Grant& grant : snapshot.apps().grants()) {
+  for (const std::shared_ptr<const Grant>& one : snapshot.grants()) {
+    const Grant& grant = *one;
     ++index;
     std::string problem;
     const std::string key = grant.SerializeAsString();
@@ -147,7 +148,8 @@ absl::StatusOr<std::shared_ptr<const Grants>> GrantBook::Bind(
 absl::Status GrantBook::Keep(const policy::Snapshot& snapshot,
                              const Bindings& bindings) const {
   state::v1::GrantBindings message;
-  for (const Grant& grant : snapshot.apps().grants()) {
+  for (const std::shared_ptr<const Grant>& one : snapshot.grants()) {
+    const Grant& grant = *one;
     state::v1::GrantBinding& out = *message.add_bindings();
     *out.mutable_grant() = grant;
     const auto found = bindings.find(grant.SerializeAsString());

@@ -1,9 +1,7 @@
 // The daemon's process: settings, signals, readiness, exit codes.
-#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
-#include <sys/wait.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,22 +9,31 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/log/globals.h"
 #include "absl/log/initialize.h"
 #include "absl/log/log.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "fused/background.h"
+#include "fused/check.h"
 #include "fused/daemon.h"
 #include "fused/flags.h"
-#include "fused/policy_manager.h"
+#include "fused/settings.h"
+#include "fused/supervisor.h"
 #include "kernel/fd.h"
-#include "kernel/status.h"
+#include "policy/issue.h"
 
 namespace {
 
 using fused::Daemon;
 using fused::Settings;
 using fused::StartError;
+
+// How late a supervisor may be told of a push.
+constexpr int kStatusMilliseconds = 5000;
 
 int Complain(const std::string& message, int exit_code) {
   // Issues are a line each as they are, so that tools find file and line.
@@ -45,81 +52,139 @@ fused::kernel::Fd BlockSignals() {
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);
   sigprocmask(SIG_BLOCK, &signals, nullptr);
   // A control client that hangs up is an error of write(2), no more.
   signal(SIGPIPE, SIG_IGN);
   return fused::kernel::Fd(signalfd(-1, &signals, SFD_CLOEXEC));
 }
 
-void WaitForSignal(const fused::kernel::Fd& signals) {
+enum class Event { kStop, kReload, kLost, kTime };
+
+Event WaitForEvent(const fused::kernel::Fd& signals, const Daemon& daemon,
+                   int milliseconds) {
+  pollfd ready[] = {
+      {.fd = signals.get(), .events = POLLIN, .revents = 0},
+      {.fd = daemon.lost().get(), .events = POLLIN, .revents = 0}};
+  int count = 0;
+  do {
+    count = poll(ready, 2, milliseconds);
+  } while (count < 0 && errno == EINTR);
+  if (count == 0) return Event::kTime;
+  if (ready[0].revents == 0) return Event::kLost;
   struct signalfd_siginfo info = {};
-  ssize_t got = 0;
-  do {
-    got = read(signals.get(), &info, sizeof(info));
-  } while (got < 0 && errno == EINTR);
+  if (read(signals.get(), &info, sizeof(info)) == sizeof(info) &&
+      info.ssi_signo == SIGHUP) {
+    return Event::kReload;
+  }
+  return Event::kStop;
 }
 
-// The starting process waits here until the daemon serves: its exit status is
-// what came down the pipe, or the child's own where it died first.
-int WaitForChild(pid_t child, const fused::kernel::Fd& ready) {
-  unsigned char code = 0;
-  ssize_t got = 0;
-  do {
-    got = read(ready.get(), &code, 1);
-  } while (got < 0 && errno == EINTR);
-  if (got == 1) return code;
-  int status = 0;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : fused::kExitInternal;
+// For whoever looks at the service.
+std::string DescribeInOneLine(Daemon& daemon) {
+  const fused::control::v1::Status status = daemon.GetStatus();
+  return absl::StrCat("policy ", status.policy().name(), " version ",
+                      status.policy().version(), ", ", status.apps().count(),
+                      " apps, ", status.volumes_size(),
+                      status.volumes_size() == 1 ? " volume" : " volumes");
 }
 
-int Serve(const Settings& settings, fused::kernel::Fd ready) {
+void Reload(Daemon& daemon) {
+  fused::TellReloading();
+  std::string line;
+  if (daemon.Reload(line)) {
+    LOG(INFO) << "reloaded: " << line;
+    fused::TellReady(DescribeInOneLine(daemon));
+  } else {
+    LOG(ERROR) << "reload: " << line;
+    fused::TellReady(absl::StrCat("reload: ", line));
+  }
+}
+
+// Until it is told to stop, or has nothing more to serve. Returns the exit
+// code.
+int Run(const Settings& settings, Daemon& daemon,
+        const fused::kernel::Fd& signals) {
+  std::optional<fused::Watchdog> watchdog;
+  const absl::Duration interval = fused::WatchdogInterval();
+  if (interval > absl::ZeroDuration()) {
+    std::vector<std::string> mountpoints;
+    for (const fused::VolumeSettings& volume : settings.volumes) {
+      mountpoints.push_back(volume.config.mountpoint());
+    }
+    watchdog.emplace(interval, std::move(mountpoints));
+  }
+  const int pause = fused::Supervised() ? kStatusMilliseconds : -1;
+  std::string told = DescribeInOneLine(daemon);
+  Event event = Event::kTime;
+  while (event == Event::kTime || event == Event::kReload) {
+    event = WaitForEvent(signals, daemon, pause);
+    if (event == Event::kReload) Reload(daemon);
+    std::string line = event == Event::kTime ? DescribeInOneLine(daemon) : told;
+    if (line != told) fused::TellStatus(line);
+    told = std::move(line);
+  }
+  fused::TellStopping();
+  LOG(INFO) << (event == Event::kLost ? "unmounted: stopping" : "stopping");
+  if (watchdog.has_value()) watchdog->Stop();
+  const bool aborted = event == Event::kLost && daemon.RemoveAborted();
+  // Before the watchdog goes: a request of its that is stuck comes back with
+  // the end of its connection.
+  daemon.Stop();
+  return aborted ? fused::kExitInternal : 0;
+}
+
+// `starter` waits until it serves, where there is one.
+int Serve(const Settings& settings, fused::kernel::Fd starter) {
   const fused::kernel::Fd signals = BlockSignals();
   StartError error;
   std::unique_ptr<Daemon> daemon = Daemon::Start(settings, error);
   if (daemon == nullptr) return Complain(error.message, error.exit_code);
-  const fused::control::v1::Status status = daemon->GetStatus();
-  const std::string line = absl::StrCat(
-      "policy ", status.policy().name(), " version ", status.policy().version(),
-      ", ", status.apps().count(), " apps, ", status.volumes_size(),
-      status.volumes_size() == 1 ? " volume" : " volumes");
+  const std::string line = DescribeInOneLine(*daemon);
   LOG(INFO) << "serving: " << line;
-  sd_notifyf(0, "READY=1\nSTATUS=%s", line.c_str());
-  if (ready.valid()) {
-    const char ok = 0;
-    if (write(ready.get(), &ok, 1) != 1) return fused::kExitInternal;
-    ready.Reset();
+  fused::TellReady(line);
+  if (starter.valid() && !fused::TellStarter(std::move(starter), 0)) {
+    return fused::kExitInternal;
   }
-  WaitForSignal(signals);
-  sd_notify(0, "STOPPING=1");
-  LOG(INFO) << "stopping";
-  daemon->Stop();
-  return 0;
+  return Run(settings, *daemon, signals);
 }
 
-// Returns in the parent when the child serves.
-int Daemonize(const Settings& settings) {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) {
-    return Complain("pipe2", fused::kExitInternal);
+// --check: 0, or the exit code that a start would end with.
+int Check(const fused::Invocation& invocation) {
+  fused::policy::Issues issues = invocation.issues;
+  int code = fused::kExitUsage;
+  if (invocation.settings.has_value()) {
+    code = fused::CheckSettings(*invocation.settings, issues);
   }
-  fused::kernel::Fd read_end(ends[0]);
-  fused::kernel::Fd write_end(ends[1]);
-  const pid_t child = fork();
-  if (child < 0) return Complain("fork", fused::kExitInternal);
-  if (child > 0) {
-    write_end.Reset();
-    return WaitForChild(child, read_end);
+  for (const fused::policy::Issue& issue : issues) {
+    std::fprintf(stderr, "%s\n", issue.ToString().c_str());
   }
-  read_end.Reset();
-  setsid();
-  if (chdir("/") != 0) return Complain("chdir", fused::kExitInternal);
-  const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (null >= 0) {
-    dup2(null, STDIN_FILENO);
-    dup2(null, STDOUT_FILENO);
+  return code;
+}
+
+int Start(const fused::Invocation& invocation) {
+  if (!invocation.settings.has_value()) {
+    return Complain(fused::OneLine(invocation.issues.front()),
+                    fused::kExitUsage);
   }
-  return Serve(settings, std::move(write_end));
+  const Settings& settings = *invocation.settings;
+  fused::policy::Issues issues;
+  fused::CheckApart(settings, issues);
+  if (fused::policy::HasErrors(issues)) {
+    return Complain(fused::OneLine(issues.front()), fused::kExitUsage);
+  }
+  if (!settings.daemonize) return Serve(settings, fused::kernel::Fd());
+  return fused::RunInBackground([&settings](fused::kernel::Fd starter) {
+    return Serve(settings, std::move(starter));
+  });
+}
+
+// What mount(8) wants of a helper: 1 wrong usage, 2 an error of our own, 32 the
+// mount failed.
+int MountStatus(const fused::Invocation& invocation, int code) {
+  if (code == 0) return 0;
+  if (!invocation.settings.has_value()) return 1;
+  return code == fused::kExitInternal ? 2 : 32;
 }
 
 }  // namespace
@@ -127,20 +192,9 @@ int Daemonize(const Settings& settings) {
 int main(int argc, char** argv) {
   absl::SetStderrThreshold(absl::LogSeverityAtLeast::kInfo);
   absl::InitializeLog();
-  absl::StatusOr<Settings> settings = fused::ParseCommandLine(argc, argv);
-  if (!settings.ok()) {
-    return Complain(fused::kernel::Describe(settings.status()),
-                    fused::kExitUsage);
-  }
-  if (settings->check) {
-    const absl::Status status =
-        fused::PolicyManager::Check({settings->policy, settings->apps});
-    if (status.ok()) return 0;
-    return Complain(std::string(status.message()),
-                    absl::IsFailedPrecondition(status)
-                        ? fused::kExitPolicyRefused
-                        : fused::kExitUsage);
-  }
-  if (settings->daemonize) return Daemonize(*settings);
-  return Serve(*settings, fused::kernel::Fd());
+  const fused::Invocation invocation = fused::ParseCommandLine(argc, argv);
+  if (invocation.check) return Check(invocation);
+  if (!invocation.mount_helper) return Start(invocation);
+  const bool fake = invocation.fake && invocation.settings.has_value();
+  return MountStatus(invocation, fake ? 0 : Start(invocation));
 }

@@ -5,12 +5,17 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "fused/apps_journal.h"
+#include "fused/history.h"
 #include "fused/rules.h"
 #include "fused/state_dir.h"
 #include "policy/engine.h"
@@ -20,8 +25,11 @@
 
 namespace fused {
 
-// Versions only grow, and what was acknowledged is on disk. Thread-safe: pushes
-// come one at a time.
+// Versions only grow, and what was acknowledged is on disk. A push becomes a
+// candidate on disk, is put in force, is made the last good one, and is then
+// acknowledged: killed at any moment, the daemon comes back with the old one or
+// the new one. Thread-safe: pushes come one at a time. Locks: mutex_, then
+// warnings_mutex_.
 class PolicyManager {
  public:
   struct Start {
@@ -31,10 +39,11 @@ class PolicyManager {
   };
 
   // Loads what is to be in force at start: a file that is named, if its version
-  // is at least the last good one's; else the last good one; else the built-in
-  // policy and no apps. `state` must outlive the manager. FAILED_PRECONDITION:
-  // a file is refused, with every issue as a line of the message.
-  // INVALID_ARGUMENT: one can't be read.
+  // is at least the last good one's (after a rollback: if it is newer than any
+  // before); else the last good one, or the newest before it that can be used;
+  // else the built-in policy and no apps. `state` must outlive the manager.
+  // FAILED_PRECONDITION: a file is refused, with every issue as a line of the
+  // message. INVALID_ARGUMENT: one can't be read.
   static absl::StatusOr<std::unique_ptr<PolicyManager>> Create(
       const Start& start, StateDir* state);
 
@@ -55,44 +64,124 @@ class PolicyManager {
   void OnChange(std::function<void()> changed);
 
   control::v1::PushResponse Push(const control::v1::PushRequest& request);
+  // The same, from elsewhere than the control socket.
+  control::v1::PushResponse Push(const control::v1::PushRequest& request,
+                                 state::v1::Origin::Kind origin);
+  // Installs, uninstalls, grants and revokes. The response has no sum: it would
+  // cost more than the change.
+  control::v1::PushResponse ChangeApps(
+      const control::v1::AppsDeltaRequest& request);
+  control::v1::PushResponse Rollback(
+      const control::v1::RollbackRequest& request);
+  control::v1::HistoryResponse ListHistory(
+      const control::v1::HistoryRequest& request);
 
-  // Fills the policy, apps and epoch of a status.
+  // Fills the policy, apps, epoch and warnings of a status.
   void FillStatus(control::v1::Status& status) const;
 
   // Whether the files of a start would be taken; for --check. Issues as lines.
   static absl::Status Check(const Start& start);
 
  private:
-  explicit PolicyManager(StateDir* state);
+  using Line = History::Line;
 
-  absl::Status LoadPolicy(const std::string& file)
+  // What a start finds; `new_policy` and `new_apps` where a file brought it.
+  struct Found {
+    std::shared_ptr<const policy::CompiledPolicy> policy;
+    // With that policy.
+    std::shared_ptr<const policy::Snapshot> apps;
+    bool new_policy = false;
+    bool new_apps = false;
+  };
+
+  // What is to be put in force, and how it is kept.
+  struct Candidate {
+    Line line = Line::kPolicy;
+    state::v1::HistoryEntry entry;
+    // Not for what is there already.
+    std::optional<std::string> content;
+    std::shared_ptr<const policy::Snapshot> snapshot;
+  };
+
+  PolicyManager(StateDir* state, std::unique_ptr<History> history);
+
+  void LoadLastPolicy(Found& found) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status LoadLastApps(Found& found) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The deltas since.
+  absl::Status Replay(Found& found) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status LoadPolicy(const std::string& file, Found& found)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status LoadApps(const std::string& file)
+  absl::Status LoadApps(const std::string& file, Found& found)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether a file of a start may take the place of the last good one.
+  bool MayFollow(Line line, const std::string& file, uint64_t version,
+                 const std::string& sha256, uint64_t last)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Makes what the files of a start brought the last good ones.
-  absl::Status KeepLoaded() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  control::v1::PushResponse PushPolicy(const control::v1::PushRequest& request)
+  absl::Status KeepLoaded(const Start& start, const Found& found)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  control::v1::PushResponse PushApps(const control::v1::PushRequest& request)
+
+  control::v1::PushResponse PushPolicy(const control::v1::PushRequest& request,
+                                       const state::v1::Origin& origin)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Persists, then puts in force.
-  absl::Status Commit(const char* file,
-                      const google::protobuf::Message& message,
-                      std::shared_ptr<const policy::Snapshot> snapshot,
-                      policy::Issues& warnings)
+  control::v1::PushResponse PushApps(const control::v1::PushRequest& request,
+                                     const state::v1::Origin& origin)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // A response that says what is in force.
+  control::v1::PushResponse InForceOf(Line line) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  uint64_t VersionOf(Line line) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  const std::string& ShaOf(Line line) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Why `version` can't follow; empty where it can.
+  std::string VersionProblem(Line line, uint64_t version) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::optional<state::v1::HistoryEntry> RollbackTarget(
+      const control::v1::RollbackRequest& request, Line line,
+      policy::Issues& issues) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The snapshot with an entry of the history; null, and issues, where it can't
+  // be used.
+  std::shared_ptr<const policy::Snapshot> SnapshotOf(
+      Line line, const state::v1::HistoryEntry& entry,
+      policy::Issues& issues) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  // Puts a delta in force; on disk it is one record, if it can be.
+  absl::Status CommitDelta(const control::v1::AppsDeltaRequest& request,
+                           std::shared_ptr<const policy::Snapshot> snapshot,
+                           policy::Issues& warnings)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Puts deltas together, as an entry of the history of their own.
+  absl::Status Checkpoint() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  uint64_t HighestOf(Line line) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  // Candidate, in force, last good; ends with what was where it can't.
+  absl::Status Commit(Candidate candidate, policy::Issues& warnings)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void PutInForce(InForce next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<std::shared_ptr<const Grants>> Bind(
+      const policy::Snapshot& snapshot, policy::Issues& warnings)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  void Warn(Line line, std::string text);
 
   StateDir* const state_;
   // Serialises pushes; held over disk and compiler. No request takes it.
-  absl::Mutex mutex_;
-  std::shared_ptr<const policy::CompiledPolicy> policy_ ABSL_GUARDED_BY(mutex_);
-  policy::Parsed<policy::v1::AppDirectory> apps_ ABSL_GUARDED_BY(mutex_);
+  mutable absl::Mutex mutex_;
+  const std::unique_ptr<History> history_ ABSL_PT_GUARDED_BY(mutex_);
+  // Of the newest entry of the app directories.
+  AppsJournal journal_ ABSL_GUARDED_BY(mutex_);
   Binder binder_ ABSL_GUARDED_BY(mutex_);
   std::function<void()> changed_ ABSL_GUARDED_BY(mutex_);
   uint64_t epoch_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool policy_is_new_ ABSL_GUARDED_BY(mutex_) = false;
-  bool apps_are_new_ ABSL_GUARDED_BY(mutex_) = false;
   Rules rules_;
+
+  struct Warning {
+    Line line;
+    std::string text;
+  };
+  mutable absl::Mutex warnings_mutex_;
+  // Until something new is in force in their line.
+  std::vector<Warning> warnings_ ABSL_GUARDED_BY(warnings_mutex_);
 };
 
 }  // namespace fused

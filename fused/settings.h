@@ -12,6 +12,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "policy/issue.h"
+#include "policy/parse.h"
 #include "proto/config.pb.h"
 
 namespace fused {
@@ -39,6 +41,46 @@ struct VolumeSettings {
   bool posix() const { return config.profile() == config::v1::POSIX; }
 };
 
+// What flags say; nothing for those that were not given.
+struct FlagValues {
+  std::optional<std::string> config;
+  std::optional<std::string> volume;
+  std::optional<std::string> policy;
+  std::optional<std::string> apps;
+  std::optional<std::string> state_dir;
+  std::optional<std::string> control;
+  std::optional<std::string> views_dir;
+  std::optional<std::string> transport;
+  std::optional<std::string> passthrough;
+  std::optional<std::string> profile;
+  std::optional<std::string> admin_uids;
+  std::optional<std::string> metrics_textfile;
+  std::optional<uint32_t> threads;
+  std::optional<uint32_t> descriptor_budget;
+  std::optional<uint32_t> warm_backing_ids;
+  std::optional<uint32_t> max_backing_ids;
+  std::optional<uint32_t> max_stack_depth;
+  bool daemonize = false;
+};
+
+// Where each setting was said, for what is wrong with it: the line of the file,
+// or the command line, which is above it.
+class Origin {
+ public:
+  Origin() = default;
+  Origin(policy::SourceMap file, const FlagValues& flags, bool positional);
+
+  // `field` as in Config: "state_dir", "volumes[1].lower". What no file says is
+  // said by the file "command line".
+  policy::Issue At(std::string_view field, std::string reason,
+                   bool warning = false) const;
+
+ private:
+  policy::SourceMap file_;
+  FlagValues flags_;
+  bool positional_ = false;
+};
+
 struct Settings {
   // At least one, with different names and mount points.
   std::vector<VolumeSettings> volumes;
@@ -64,31 +106,7 @@ struct Settings {
   uint32_t metrics_seconds = 15;
   // Return when it serves.
   bool daemonize = false;
-  // Validate everything, mount nothing.
-  bool check = false;
-};
-
-// What flags say; nothing for those that were not given.
-struct FlagValues {
-  std::optional<std::string> config;
-  std::optional<std::string> volume;
-  std::optional<std::string> policy;
-  std::optional<std::string> apps;
-  std::optional<std::string> state_dir;
-  std::optional<std::string> control;
-  std::optional<std::string> views_dir;
-  std::optional<std::string> transport;
-  std::optional<std::string> passthrough;
-  std::optional<std::string> profile;
-  std::optional<std::string> admin_uids;
-  std::optional<std::string> metrics_textfile;
-  std::optional<uint32_t> threads;
-  std::optional<uint32_t> descriptor_budget;
-  std::optional<uint32_t> warm_backing_ids;
-  std::optional<uint32_t> max_backing_ids;
-  std::optional<uint32_t> max_stack_depth;
-  bool daemonize = false;
-  bool check = false;
+  Origin origin;
 };
 
 // A command line without its flags.
@@ -99,6 +117,8 @@ struct CommandLine {
   std::vector<std::string> mount_options;
   // Called as mount(8) calls a helper.
   bool mount_helper = false;
+  // By -f of mount(8).
+  bool fake = false;
 };
 
 // Takes -o out of `argv`, and, where it is called as mount.fuse.fused or
@@ -115,13 +135,20 @@ absl::Status ParseMountOptions(std::string_view options,
                                config::v1::Profile profile,
                                MountOptions& result, FlagValues* flags);
 
+// The options of -o that are flags, where the flag was not given.
+void TakeFlags(const std::vector<std::string>& mount_options,
+               FlagValues& flags);
+
 // Reads the configuration file and puts the flags over it. `positional` is
-// LOWER and MOUNTPOINT, or nothing where the file has the volumes.
-// INVALID_ARGUMENT or UNIMPLEMENTED: one line that says what is wrong, for exit
-// code 2.
-absl::StatusOr<Settings> MakeSettings(
+// LOWER and MOUNTPOINT, or nothing where the file has the volumes. Nothing
+// where something is wrong, all of which is in `issues`.
+std::optional<Settings> ReadSettings(
     FlagValues flags, const std::vector<std::string>& mount_options,
-    const std::vector<std::string>& positional);
+    const std::vector<std::string>& positional, policy::Issues& issues);
+
+// An issue as a line for the operator: "FILE:LINE:COLUMN: FIELD: REASON", and
+// of the command line "FIELD: REASON".
+std::string OneLine(const policy::Issue& issue);
 
 }  // namespace fused
 

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "absl/flags/reflection.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "fused/arguments.h"
 #include "fused/flags.h"
 #include "gmock/gmock.h"
@@ -24,7 +26,11 @@ absl::StatusOr<Settings> Parse(std::vector<std::string> argv) {
   std::vector<char*> pointers;
   pointers.reserve(argv.size());
   for (std::string& arg : argv) pointers.push_back(arg.data());
-  return ParseCommandLine(static_cast<int>(pointers.size()), pointers.data());
+  Invocation invocation =
+      ParseCommandLine(static_cast<int>(pointers.size()), pointers.data());
+  if (invocation.settings.has_value()) return *std::move(invocation.settings);
+  EXPECT_FALSE(invocation.issues.empty());
+  return absl::InvalidArgumentError(OneLine(invocation.issues.front()));
 }
 
 std::string ErrorOf(const std::vector<std::string>& argv) {
@@ -174,9 +180,9 @@ TEST(SettingsTest, UsageErrorsAreOneLine) {
               HasSubstr("cannot be read"));
 }
 
-TEST(SettingsTest, UringIsUnimplemented) {
-  auto settings = Parse({"fused", "--transport=uring", "/a", "/b"});
-  EXPECT_TRUE(absl::IsUnimplemented(settings.status()));
+TEST(SettingsTest, UringIsNotThere) {
+  EXPECT_THAT(ErrorOf({"fused", "--transport=uring", "/a", "/b"}),
+              HasSubstr("--transport: uring: not in this version"));
   EXPECT_TRUE(Parse({"fused", "--transport=auto", "/a", "/b"}).ok());
 }
 
@@ -242,6 +248,38 @@ TEST(SettingsTest, AWrongConfigSaysWhere) {
               HasSubstr("MOUNTPOINT is missing"));
   path = WriteConfig("");
   EXPECT_TRUE(Parse({"fused", "--config=" + path, "/a", "/b"}).ok());
+}
+
+TEST(SettingsTest, AllThatIsWrongIsTold) {
+  const std::string path = WriteConfig(R"(threads: 1000
+volumes { name: "a/b" lower: "/a"
+  mount_options: "wrong"
+}
+volumes { name: "b" lower: "/b" mountpoint: "/m" max_stack_depth: 7 }
+)");
+  absl::FlagSaver saver;
+  std::string config = "--config=" + path;
+  std::string flag = "--profile=none";
+  char name[] = "fused";
+  char* argv[] = {name, config.data(), flag.data()};
+  const Invocation invocation = ParseCommandLine(3, argv);
+  EXPECT_FALSE(invocation.settings.has_value());
+  std::vector<std::string> lines;
+  for (const policy::Issue& issue : invocation.issues) {
+    lines.push_back(issue.ToString());
+  }
+  const std::string none =
+      "command line:0:0: --profile: \"none\": must be one of media, posix";
+  EXPECT_THAT(
+      lines,
+      ElementsAre(path + ":1:1: threads: at most 256", none,
+                  path + ":2:11: volumes[0].name: \"a/b\" is no name for a "
+                         "volume",
+                  path + ":2:1: volumes[0].mountpoint: MOUNTPOINT is missing",
+                  path + ":3:3: volumes[0].mount_options[0]: -o wrong: unknown "
+                         "mount option",
+                  none,
+                  path + ":5:50: volumes[1].max_stack_depth: must be 1 or 2"));
 }
 
 TEST(ArgumentsTest, TheRestIsNotLookedAt) {

@@ -29,6 +29,9 @@ using ::absl_testing::StatusIs;
 
 using Content = std::optional<std::string>;
 
+constexpr char kPolicyFile[] = "policy.binpb";
+constexpr char kAppsFile[] = "apps.binpb";
+
 mode_t ModeOf(const std::string& path) {
   struct stat stat = {};
   EXPECT_EQ(::stat(path.c_str(), &stat), 0) << path;

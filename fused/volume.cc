@@ -248,15 +248,18 @@ absl::StatusOr<kernel::Fd> Volume::DetachedView(const ViewIdentity& identity) {
 }
 
 void Volume::Ended(const std::shared_ptr<Mounted>& mounted) {
+  bool lost = false;
   {
     absl::MutexLock lock(&mutex_);
     const auto found = std::find(views_.begin(), views_.end(), mounted);
     if (found == views_.end()) return;
     views_.erase(found);
     departed_.Add(mounted->view.counters());
+    lost = mounted->path == mountpoint();
   }
   Tell(mounted->view.identity(), "a view went");
   mounted->view.Close();
+  if (lost && shared_.lost) shared_.lost();
 }
 
 void Volume::Tell(const ViewIdentity& identity, std::string_view what) const {

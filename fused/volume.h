@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -52,6 +53,9 @@ class Volume {
     media::Index* index = nullptr;
     audit::Log* audit = nullptr;
     metrics::Registry* registry = nullptr;
+    // Called when the shared view is gone without Unmount(): by umount(8), or
+    // because its connection was aborted.
+    std::function<void()> lost;
   };
 
   // Clones the lower tree. Mounts nothing yet. Errors are one line for the

@@ -89,6 +89,9 @@ class SessionCore {
 
   std::atomic<uint64_t> unanswered{0};
   std::atomic<uint64_t> malformed{0};
+  std::atomic<uint64_t> expired{0};
+  // The kernel's; -1: not known.
+  std::atomic<int64_t> connection_number{-1};
 
   // The request that the calling thread is handling.
   static uint64_t CurrentUnique();

@@ -7,30 +7,32 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <thread>
 #include <utility>
-#include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/log/log.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "kernel/fd.h"
+#include "kernel/loop_impl.h"
 #include "kernel/session.h"
 #include "kernel/status.h"
+#include "kernel/worker_table.h"
 
 namespace fused::kernel {
 namespace {
 
-constexpr uint64_t kWakeKey = 0;
+// How long one that stands in for a stuck thread waits for something to do.
+constexpr int kSpareMilliseconds = 1000;
 
 // Edge-triggered: one request wakes one thread. A level-triggered set would
 // wake a second one each time, to find nothing left.
@@ -43,37 +45,6 @@ bool HasMore(int descriptor) {
 
 }  // namespace
 
-struct Loop::Impl {
-  struct Entry {
-    uint64_t key = 0;
-    std::shared_ptr<Session> session;
-    std::function<void()> ended;
-    // Both guarded by `mu`.
-    int users = 0;
-    bool gone = false;
-  };
-
-  absl::Status Open();
-  void Run(const Options& options, int index);
-  void ServeOne(uint64_t key, Session::Buffer& buffer);
-  // Null where it has gone.
-  std::shared_ptr<Entry> Enter(uint64_t key) ABSL_LOCKS_EXCLUDED(mu);
-  void Leave(const std::shared_ptr<Entry>& entry, bool gone)
-      ABSL_LOCKS_EXCLUDED(mu);
-  // Has the set report the session again, to any thread, if it is readable.
-  void Rearm(const Entry& entry);
-
-  Fd set;
-  Fd wake;
-  std::atomic<bool> stopping{false};
-
-  absl::Mutex mu;
-  uint64_t next_key ABSL_GUARDED_BY(mu) = kWakeKey + 1;
-  absl::flat_hash_map<uint64_t, std::shared_ptr<Entry>> entries
-      ABSL_GUARDED_BY(mu);
-  std::vector<std::thread> threads;
-};
-
 absl::Status Loop::Impl::Open() {
   set.Reset(epoll_create1(EPOLL_CLOEXEC));
   if (!set.valid()) return ErrnoStatus(errno, "epoll_create1");
@@ -84,6 +55,13 @@ absl::Status Loop::Impl::Open() {
   event.events = EPOLLIN;
   event.data.u64 = kWakeKey;
   if (epoll_ctl(set.get(), EPOLL_CTL_ADD, wake.get(), &event) != 0) {
+    return ErrnoStatus(errno, "epoll_ctl");
+  }
+  unparked.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!unparked.valid()) return ErrnoStatus(errno, "eventfd");
+  event.events = kEvents;
+  event.data.u64 = kUnparkedKey;
+  if (epoll_ctl(set.get(), EPOLL_CTL_ADD, unparked.get(), &event) != 0) {
     return ErrnoStatus(errno, "epoll_ctl");
   }
   return absl::OkStatus();
@@ -120,35 +98,106 @@ void Loop::Impl::Rearm(const Entry& entry) {
 
 // Takes one request, and sees to it that what waits behind it is reported to
 // another thread before this one starts on it: it may take long.
-void Loop::Impl::ServeOne(uint64_t key, Session::Buffer& buffer) {
+void Loop::Impl::ServeOne(size_t index, uint64_t key,
+                          std::unique_ptr<Session::Buffer>& buffer) {
   const std::shared_ptr<Entry> entry = Enter(key);
   if (entry == nullptr) return;
   Session& session = *entry->session;
-  const Session::Progress progress = session.Receive(buffer);
+  const Session::Progress progress = session.Receive(*buffer);
   if (progress == Session::Progress::kServed) {
     if (HasMore(session.descriptor())) Rearm(*entry);
-    session.Process(buffer);
+    if (stuck.load(std::memory_order_relaxed) > 0 && Park(entry, buffer)) {
+      return;
+    }
+    Work(index, entry, *buffer);
   }
   // FUSE_DESTROY ends a session whose descriptor has nothing more to tell.
   Leave(entry, progress == Session::Progress::kEnded || session.ended());
 }
 
-void Loop::Impl::Run(const Options& options, int index) {
+void Loop::Impl::Work(size_t index, const std::shared_ptr<Entry>& entry,
+                      Session::Buffer& buffer) {
+  table.Begin({index, entry->key, buffer.request(), NowNanoseconds()});
+  entry->session->Process(buffer);
+  table.End(index);
+}
+
+bool Loop::Impl::Park(const std::shared_ptr<Entry>& entry,
+                      std::unique_ptr<Session::Buffer>& buffer) {
+  const RequestId request = buffer->request();
+  if (!Session::HasDeadline(request) ||
+      table.BusyFor(request.uid) < options.threads_per_uid) {
+    return false;
+  }
+  {
+    absl::MutexLock lock(&park_mu);
+    if (static_cast<int>(parked.size()) < options.max_parked) {
+      parked.push_back(
+          {entry, std::exchange(buffer, nullptr), request, NowNanoseconds()});
+      parked_count.store(static_cast<int>(parked.size()));
+    }
+  }
+  if (buffer == nullptr) {
+    buffer = std::make_unique<Session::Buffer>();
+    return true;
+  }
+  refused.fetch_add(1, std::memory_order_relaxed);
+  entry->session->Refuse(*buffer, EBUSY);
+  Leave(entry, entry->session->ended());
+  return true;
+}
+
+bool Loop::Impl::Unpark(Parked& found) {
+  absl::MutexLock lock(&park_mu);
+  for (auto one = parked.begin(); one != parked.end(); ++one) {
+    if (table.BusyFor(one->request.uid) >= options.threads_per_uid) continue;
+    found = std::move(*one);
+    parked.erase(one);
+    parked_count.store(static_cast<int>(parked.size()));
+    return true;
+  }
+  return false;
+}
+
+void Loop::Impl::ServeParked(size_t index) {
+  while (parked_count.load() > 0 && !stopping.load()) {
+    Parked one;
+    if (!Unpark(one)) return;
+    Work(index, one.entry, *one.buffer);
+    Leave(one.entry, one.entry->session->ended());
+  }
+}
+
+bool Loop::Impl::IsSpare() {
+  int now = running.load();
+  while (now > options.threads + stuck.load()) {
+    if (running.compare_exchange_weak(now, now - 1)) return true;
+  }
+  return false;
+}
+
+void Loop::Impl::Run(size_t index) {
   char name[16];
-  std::snprintf(name, sizeof(name), "fused-loop-%d", index);
+  std::snprintf(name, sizeof(name), "fused-loop-%d", static_cast<int>(index));
   pthread_setname_np(pthread_self(), name);
   if (options.own_umask && unshare(CLONE_FS) != 0) {
     LOG(ERROR) << "unshare(CLONE_FS): " << Describe(ErrnoStatus(errno));
   }
-  Session::Buffer buffer;
+  const bool stands_in = index >= static_cast<size_t>(options.threads);
+  auto buffer = std::make_unique<Session::Buffer>();
   while (!stopping.load(std::memory_order_acquire)) {
     struct epoll_event event;
-    if (epoll_wait(set.get(), &event, 1, -1) != 1) continue;
-    if (event.data.u64 != kWakeKey) ServeOne(event.data.u64, buffer);
+    const int got =
+        epoll_wait(set.get(), &event, 1, stands_in ? kSpareMilliseconds : -1);
+    if (got == 1 && event.data.u64 >= kFirstKey) {
+      ServeOne(index, event.data.u64, buffer);
+    }
+    if (parked_count.load(std::memory_order_relaxed) > 0) ServeParked(index);
+    if (stands_in && IsSpare()) break;
   }
 }
 
-Loop::Loop() : impl_(std::make_unique<Impl>()) {}
+Loop::Loop(const Options& options) : impl_(std::make_unique<Impl>(options)) {}
 
 Loop::~Loop() { Stop(); }
 
@@ -156,13 +205,26 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Start(const Options& options) {
   if (options.threads < 1) {
     return absl::InvalidArgumentError("a loop needs a thread");
   }
-  std::unique_ptr<Loop> loop(new Loop());
-  if (absl::Status status = loop->impl_->Open(); !status.ok()) return status;
-  for (int i = 0; i < options.threads; ++i) {
-    loop->impl_->threads.emplace_back(
-        [impl = loop->impl_.get(), options, i] { impl->Run(options, i); });
-  }
+  std::unique_ptr<Loop> loop(new Loop(options));
+  Impl& impl = *loop->impl_;
+  if (absl::Status status = impl.Open(); !status.ok()) return status;
+  impl.most_threads =
+      std::min<int>(std::max(options.threads, options.max_threads),
+                    static_cast<int>(WorkerTable::kMost));
+  for (int i = 0; i < options.threads; ++i) impl.AddWorker();
+  impl.watcher = std::thread([&impl] { impl.Watch(); });
   return loop;
+}
+
+Loop::Stats Loop::stats() const {
+  Stats stats;
+  stats.threads = impl_->running.load();
+  stats.stuck = impl_->stuck.load();
+  stats.parked = impl_->parked_count.load();
+  stats.expired = impl_->expired.load();
+  stats.refused = impl_->refused.load();
+  stats.aborted = impl_->aborted.load();
+  return stats;
 }
 
 absl::Status Loop::Add(std::shared_ptr<Session> session,
@@ -189,15 +251,33 @@ absl::Status Loop::Add(std::shared_ptr<Session> session,
 }
 
 void Loop::Stop() {
-  impl_->stopping.store(true, std::memory_order_release);
+  Impl& impl = *impl_;
+  if (impl.watcher.joinable()) {
+    {
+      absl::MutexLock lock(&impl.watch_mu);
+      impl.watch_ends = true;
+    }
+    impl.watcher.join();
+  }
+  impl.stopping.store(true, std::memory_order_release);
   const uint64_t one = 1;
-  (void)!write(impl_->wake.get(), &one, sizeof(one));
-  for (std::thread& thread : impl_->threads) thread.join();
-  impl_->threads.clear();
+  (void)!write(impl.wake.get(), &one, sizeof(one));
+  for (std::unique_ptr<Impl::Worker>& worker : impl.workers) {
+    if (worker != nullptr) worker->thread.join();
+    worker = nullptr;
+  }
+  std::deque<Impl::Parked> parked;
+  {
+    absl::MutexLock lock(&impl.park_mu);
+    parked.swap(impl.parked);
+  }
+  for (const Impl::Parked& waiting : parked) {
+    waiting.entry->session->Refuse(*waiting.buffer, ENOTCONN);
+  }
   absl::flat_hash_map<uint64_t, std::shared_ptr<Impl::Entry>> entries;
   {
-    absl::MutexLock lock(&impl_->mu);
-    entries.swap(impl_->entries);
+    absl::MutexLock lock(&impl.mu);
+    entries.swap(impl.entries);
   }
   // Sessions may be destroyed here, without the lock.
 }

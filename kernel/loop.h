@@ -2,20 +2,42 @@
 #ifndef FUSED_KERNEL_LOOP_H_
 #define FUSED_KERNEL_LOOP_H_
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "kernel/session.h"
 
 namespace fused::kernel {
 
 // One epoll set; every thread takes requests of any session. Thread-safe.
+//
+// A request that the lower file system keeps for long takes no thread away from
+// the others: one that is stuck is replaced, and goes when it comes back. A
+// caller that has many such requests waits for its own, and for nobody else's.
 class Loop {
  public:
   struct Options {
     int threads = 2;
+    // With those that stand in for stuck ones; at most WorkerTable::kMost.
+    int max_threads = 32;
+    // While threads are stuck, one uid has no more than this many; what else it
+    // asks for waits, up to `max_parked` requests, and is then EBUSY.
+    int threads_per_uid = 8;
+    int max_parked = 128;
+    // A thread is stuck when a request takes it longer.
+    absl::Duration stuck = absl::Milliseconds(250);
+    // Then the request is answered ETIMEDOUT; ten times as much for those that
+    // move data or look through a tree (FSYNC, FALLOCATE, COPY_FILE_RANGE,
+    // RENAME). The handler goes on; its answer is not taken. Locks that are
+    // waited for take no thread, and any time.
+    absl::Duration deadline = absl::Seconds(60);
+    // When every thread is stuck and none has come back for so long, the
+    // connections that hold them are aborted.
+    absl::Duration abort_after = absl::Minutes(5);
     // Each thread gets a file system context of its own (unshare(CLONE_FS)),
     // so that an operation may set its umask.
     bool own_umask = true;
@@ -33,12 +55,24 @@ class Loop {
   absl::Status Add(std::shared_ptr<Session> session,
                    std::function<void()> ended);
 
+  struct Stats {
+    int threads = 0;
+    int stuck = 0;
+    // Requests that wait for others of their uid.
+    int parked = 0;
+    // Ever.
+    uint64_t expired = 0;
+    uint64_t refused = 0;
+    uint64_t aborted = 0;
+  };
+  Stats stats() const;
+
   // Returns when every thread has left; sessions that still live are let go
   // of without their `ended`. Must not be called on a thread of the loop.
   void Stop();
 
  private:
-  Loop();
+  explicit Loop(const Options& options);
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

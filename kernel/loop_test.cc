@@ -6,7 +6,11 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <memory>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -16,6 +20,8 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/barrier.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "gtest/gtest.h"
 #include "kernel/backing_fake.h"
 #include "kernel/libfuse.h"
@@ -221,6 +227,155 @@ TEST(LoopTest, ThreadsHaveTheirOwnUmask) {
   peer.kernel.SendStruct(FUSE_ACCESS, 1, fuse_access_in{077, 0});
   EXPECT_EQ(peer.kernel.Receive().error, 0);
   EXPECT_EQ(umask(mine), static_cast<mode_t>(022));
+}
+
+// Holds each ACCESS until the test lets them all go.
+class HoldingOperations : public FakeOperations {
+ public:
+  void Access(const Caller&, NodeId, int, StatusReply reply) override {
+    held.fetch_add(1);
+    proceed.WaitForNotification();
+    reply.Ok();
+  }
+  void AwaitHeld(int count) const {
+    while (held.load() < count) std::this_thread::yield();
+  }
+  std::atomic<int> held{0};
+  absl::Notification proceed;
+};
+
+class StuckLoopTest : public testing::Test {
+ protected:
+  StuckLoopTest() {
+    options_.threads = 1;
+    options_.max_threads = 4;
+    options_.threads_per_uid = 2;
+    options_.stuck = absl::Milliseconds(10);
+  }
+  void Start() {
+    absl::StatusOr<std::unique_ptr<Loop>> loop = Loop::Start(options_);
+    ASSERT_THAT(loop, IsOk());
+    loop_ = *std::move(loop);
+    peer_.Start(*loop_, operations_);
+  }
+  // An answer that is there is the only one.
+  FakeKernel::Message Ask() {
+    const uint64_t unique = peer_.kernel.Send(FUSE_LOOKUP, 1, Terminated("a"));
+    FakeKernel::Message message = peer_.kernel.Receive();
+    EXPECT_EQ(message.unique, unique);
+    return message;
+  }
+  void SendAccess(uid_t uid) {
+    const fuse_access_in in = {};
+    std::string packet = peer_.kernel.Packet(
+        FUSE_ACCESS, 1,
+        std::string(reinterpret_cast<const char*>(&in), sizeof(in)));
+    std::memcpy(&packet[offsetof(fuse_in_header, uid)], &uid, sizeof(uid));
+    peer_.kernel.SendRaw(packet);
+  }
+
+  Loop::Options options_;
+  HoldingOperations operations_;
+  Peer peer_;
+  std::unique_ptr<Loop> loop_;
+};
+
+TEST_F(StuckLoopTest, AnotherThreadStandsIn) {
+  Start();
+  SendAccess(10001);
+  operations_.AwaitHeld(1);
+  EXPECT_EQ(Ask().error, -ENOSYS);
+  EXPECT_EQ(loop_->stats().threads, 2);
+  EXPECT_EQ(loop_->stats().stuck, 1);
+  operations_.proceed.Notify();
+  EXPECT_EQ(peer_.kernel.Receive().error, 0);
+  // And goes when it is needed no more.
+  while (loop_->stats().threads != 1) EXPECT_EQ(Ask().error, -ENOSYS);
+  EXPECT_EQ(loop_->stats().expired, 0u);
+}
+
+TEST_F(StuckLoopTest, WhatIsLateIsAnsweredOnce) {
+  options_.deadline = absl::Milliseconds(50);
+  Start();
+  SendAccess(10001);
+  const uint64_t unique = peer_.kernel.last_unique();
+  const FakeKernel::Message late = peer_.kernel.Receive();
+  EXPECT_EQ(late.error, -ETIMEDOUT);
+  EXPECT_EQ(late.unique, unique);
+  EXPECT_EQ(peer_.session->expired(), 1u);
+  EXPECT_EQ(loop_->stats().expired, 1u);
+  EXPECT_EQ(Ask().error, -ENOSYS);
+  EXPECT_EQ(peer_.session->expired(), 1u);
+  operations_.proceed.Notify();
+}
+
+TEST_F(StuckLoopTest, OneCallerWaitsForItsOwnOnly) {
+  Start();
+  for (int i = 0; i < 2; ++i) SendAccess(10007);
+  operations_.AwaitHeld(2);
+  for (int i = 0; i < 3; ++i) SendAccess(10007);
+  while (loop_->stats().parked < 3) std::this_thread::yield();
+  EXPECT_EQ(operations_.held.load(), 2);
+  // Another one has a thread still.
+  EXPECT_EQ(Ask().error, -ENOSYS);
+  SendAccess(10008);
+  operations_.AwaitHeld(3);
+  operations_.proceed.Notify();
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(peer_.kernel.Receive().error, 0);
+  EXPECT_EQ(loop_->stats().parked, 0);
+  EXPECT_EQ(operations_.held.load(), 6);
+}
+
+TEST_F(StuckLoopTest, WhoWaitsIsLateToo) {
+  options_.max_parked = 1;
+  options_.deadline = absl::Milliseconds(300);
+  Start();
+  for (int i = 0; i < 2; ++i) SendAccess(10007);
+  operations_.AwaitHeld(2);
+  SendAccess(10007);
+  while (loop_->stats().parked < 1) std::this_thread::yield();
+  SendAccess(10007);
+  // There is no more room.
+  EXPECT_EQ(peer_.kernel.Receive().error, -EBUSY);
+  EXPECT_EQ(loop_->stats().refused, 1u);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(peer_.kernel.Receive().error, -ETIMEDOUT);
+  }
+  EXPECT_EQ(loop_->stats().parked, 0);
+  EXPECT_EQ(loop_->stats().expired, 3u);
+  EXPECT_EQ(peer_.session->expired(), 2u);
+  operations_.proceed.Notify();
+}
+
+TEST_F(StuckLoopTest, WhatWaitsAtTheEndIsRefused) {
+  Start();
+  for (int i = 0; i < 3; ++i) SendAccess(10007);
+  while (loop_->stats().parked < 1) std::this_thread::yield();
+  std::thread end([&] { loop_->Stop(); });
+  operations_.proceed.Notify();
+  end.join();
+  EXPECT_EQ(loop_->stats().parked, 0);
+}
+
+// Nothing moves: the last thing to do. A fake kernel has no connection to
+// abort; loop_mount_test has.
+TEST_F(StuckLoopTest, AbortsOnlyWhenNothingMoves) {
+  options_.max_threads = 2;
+  options_.abort_after = absl::Milliseconds(100);
+  Start();
+  SendAccess(10001);
+  operations_.AwaitHeld(1);
+  for (const absl::Time end = absl::Now() + absl::Milliseconds(300);
+       absl::Now() < end;) {
+    EXPECT_EQ(Ask().error, -ENOSYS);
+  }
+  EXPECT_EQ(loop_->stats().aborted, 0u);
+  SendAccess(10002);
+  operations_.AwaitHeld(2);
+  while (loop_->stats().aborted == 0) std::this_thread::yield();
+  // There are threads for the others.
+  EXPECT_EQ(Ask().error, -ENOSYS);
+  operations_.proceed.Notify();
 }
 
 }  // namespace

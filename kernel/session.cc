@@ -24,6 +24,7 @@
 #include "absl/log/log.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "kernel/abort.h"
 #include "kernel/core.h"
 #include "kernel/dispatch.h"
 #include "kernel/libfuse.h"
@@ -171,6 +172,13 @@ struct Session::Buffer::Impl {
 Session::Buffer::Buffer() : impl_(std::make_unique<Impl>()) {}
 Session::Buffer::~Buffer() = default;
 
+RequestId Session::Buffer::request() const {
+  if (impl_->size < sizeof(fuse_in_header)) return {};
+  fuse_in_header header;
+  std::memcpy(&header, impl_->start, sizeof(header));
+  return {header.unique, header.opcode, header.uid};
+}
+
 absl::StatusOr<std::unique_ptr<Session>> Session::Create(
     const Options& options, Operations* operations, Fd device,
     std::unique_ptr<BackingDevice> fake_backing) {
@@ -240,6 +248,39 @@ void Session::Leave() {
 void Session::Process(Buffer& buffer) {
   Handle(std::string_view(buffer.impl_->start, buffer.impl_->size));
   Leave();
+}
+
+void Session::Refuse(Buffer& buffer, int error) {
+  const RequestId request = buffer.request();
+  if (request.unique != 0 && !HasNoAnswer(request.opcode)) {
+    core_->Answer(request.unique, error);
+  }
+  Leave();
+}
+
+bool Session::HasDeadline(const RequestId& request) {
+  // A count that is not told is lost; the others make and end the connection.
+  return request.unique != 0 && !HasNoAnswer(request.opcode) &&
+         request.opcode != FUSE_INIT && request.opcode != FUSE_DESTROY;
+}
+
+void Session::Expire(const RequestId& request) {
+  core_->expired.fetch_add(1, std::memory_order_relaxed);
+  core_->Answer(request.unique, ETIMEDOUT);
+}
+
+uint64_t Session::expired() const { return core_->expired.load(); }
+
+absl::Status Session::Abort() {
+  const int64_t number = core_->connection_number.load();
+  if (number < 0) {
+    return absl::FailedPreconditionError("the connection's number is unknown");
+  }
+  return AbortConnection(static_cast<unsigned>(number));
+}
+
+void Session::SetConnection(unsigned number) {
+  core_->connection_number.store(number);
 }
 
 void Session::Handle(std::string_view packet) {

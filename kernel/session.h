@@ -14,6 +14,7 @@
 #include "kernel/operations.h"
 #include "kernel/packet.h"  // IWYU pragma: export
 #include "kernel/types.h"
+#include "kernel/worker_table.h"
 
 struct fuse_in_header;
 
@@ -69,9 +70,26 @@ class Session {
   Progress Serve(Buffer& buffer);
 
   // The two halves of Serve(). Process() is to be called after, and only
-  // after, a Receive() that returned kServed, by the same thread.
+  // after, a Receive() that returned kServed; on another thread where the
+  // buffer has gone there.
   Progress Receive(Buffer& buffer);
   void Process(Buffer& buffer);
+  // Instead of Process(): answers what was received with `error`.
+  void Refuse(Buffer& buffer, int error);
+
+  // Whether the request has an answer that can come too late.
+  static bool HasDeadline(const RequestId& request);
+  // Answers it ETIMEDOUT, from any thread, and counts it. What its handler says
+  // later the kernel does not take, as if the request had been interrupted.
+  void Expire(const RequestId& request);
+  // Requests that were answered so.
+  uint64_t expired() const;
+
+  // Makes all that waits, and all that comes, fail with ENOTCONN.
+  // FAILED_PRECONDITION: SetConnection() was not called.
+  absl::Status Abort();
+  // The number that the kernel has for it (kernel/abort.h).
+  void SetConnection(unsigned number);
 
   bool initialized() const;
   bool ended() const;
@@ -125,6 +143,9 @@ class Session::Buffer {
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer();
+
+  // Of what was received.
+  RequestId request() const;
 
  private:
   friend class Session;

@@ -11,7 +11,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
+#include "policy/apps_checks.h"
 #include "policy/conditions.h"
 #include "policy/issue.h"
 #include "policy/names.h"
@@ -23,28 +23,6 @@
 namespace fused::policy {
 namespace {
 
-constexpr uint32_t kShellId = 2000;
-
-// What is wrong with a package's name; empty where nothing is.
-std::string_view PackageFault(std::string_view package) {
-  if (package.empty()) return "an app needs a package";
-  if (package.size() > kMaxFolded) return "longer than 255 bytes";
-  if (package == "." || package == ".." ||
-      package.find('/') != std::string_view::npos ||
-      package.find('\0') != std::string_view::npos || !IsUtf8(package)) {
-    return "a package's name can be a directory's";
-  }
-  return {};
-}
-
-bool IsRelativePath(std::string_view path) {
-  if (path.empty()) return false;
-  for (const std::string_view part : absl::StrSplit(path, '/')) {
-    if (part.empty() || part == "." || part == "..") return false;
-  }
-  return true;
-}
-
 void CheckGrants(const Parsed<v1::AppDirectory>& apps, Issues& issues) {
   const SourceMap& source = apps.source;
   if (static_cast<size_t>(apps.message.grants_size()) > kMaxGrants) {
@@ -54,25 +32,24 @@ void CheckGrants(const Parsed<v1::AppDirectory>& apps, Issues& issues) {
     return;
   }
   for (int i = 0; i < apps.message.grants_size(); ++i) {
-    const v1::Grant& grant = apps.message.grants(i);
-    const std::string at = absl::StrCat("grants[", i, "]");
-    if (grant.package().empty()) {
+    CheckGrant(apps.message.grants(i), [&](std::string_view field,
+                                           std::string reason) {
       issues.push_back(
-          source.At(absl::StrCat(at, ".package"), "a grant names a package"));
-    }
-    if (!IsRelativePath(grant.path())) {
-      issues.push_back(
-          source.At(absl::StrCat(at, ".path"),
-                    "a path is relative to the user's volume root, without "
-                    "empty components, `.` and `..`"));
-    }
-    if (!v1::Grant::Access_IsValid(grant.access()) ||
-        grant.access() == v1::Grant::ACCESS_UNSPECIFIED) {
-      issues.push_back(
-          source.At(absl::StrCat(at, ".access"),
-                    absl::StrCat("unknown access ", grant.access())));
-    }
+          source.At(absl::StrCat("grants[", i, "]", field), std::move(reason)));
+    });
   }
+}
+
+// The part of a subject's word that one package gives.
+uint64_t WordOf(const v1::App& app, const Vocabulary& vocabulary) {
+  uint64_t word = 0;
+  for (const std::string& permission : app.permissions()) {
+    word |= vocabulary.PermissionBit(permission);
+  }
+  for (const int role : app.roles()) {
+    word |= vocabulary.RoleBit(static_cast<v1::Role>(role));
+  }
+  return word;
 }
 
 }  // namespace
@@ -84,12 +61,19 @@ class AppsBuilder {
       : apps_(apps), vocabulary_(vocabulary), issues_(issues) {}
 
   Apps Build() {
-    for (int i = 0; i < apps_.message.apps_size(); ++i) Add(i);
-    out_.packages_ = StringTable(packages_);
-    out_.folded_packages_ = StringTable(folded_packages_);
+    const v1::AppDirectory& source = apps_.message;
+    out_.version_ = source.version();
+    for (int i = 0; i < source.apps_size(); ++i) Add(i);
+    out_.packages_ = NameMap(packages_);
+    out_.folded_packages_ = NameMap(folded_packages_);
     for (size_t i = 0; i < out_.entries_.size(); ++i) {
-      out_.entries_[i].word |= vocabulary_.TargetSdkBits(target_sdks_[i]);
+      out_.Refresh(static_cast<AppIndex>(i), vocabulary_);
     }
+    auto grants = std::make_shared<Apps::GrantList>();
+    for (const v1::Grant& grant : source.grants()) {
+      grants->push_back(std::make_shared<const v1::Grant>(grant));
+    }
+    out_.grants_ = std::move(grants);
     return std::move(out_);
   }
 
@@ -101,38 +85,22 @@ class AppsBuilder {
 
   void Add(int index) {
     const v1::App& app = apps_.message.apps(index);
-    const bool has_uid = CheckUid(index, app.uid());
-    const bool has_package = CheckPackage(index, app.package());
-    const uint64_t roles = RolesOf(index, app);
-    if (!has_uid || !has_package) return;
-    const size_t at = EntryOf(app);
-    Apps::Entry& entry = out_.entries_[at];
-    entry.word |= roles;
-    for (const std::string& permission : app.permissions()) {
-      entry.word |= vocabulary_.PermissionBit(permission);
+    std::string uid_fault = UidFault(app.uid());
+    bool good = uid_fault.empty();
+    if (!good) Fail(index, ".uid", std::move(uid_fault));
+    good = CheckPackage(index, app.package()) && good;
+    for (int i = 0; i < app.roles_size(); ++i) {
+      std::string fault = RoleFault(app.roles(i));
+      if (!fault.empty()) {
+        Fail(index, absl::StrCat(".roles[", i, "]"), std::move(fault));
+        good = false;
+      }
     }
-    // Of packages that share a uid the newest counts: what a platform version
-    // takes away none of them brings back.
-    target_sdks_[at] = std::max(target_sdks_[at], app.target_sdk());
-    packages_.emplace_back(app.package(), static_cast<uint32_t>(at));
-    folded_packages_.emplace_back(Fold(app.package()),
-                                  static_cast<uint32_t>(at));
-  }
-
-  bool CheckUid(int index, uint32_t uid) {
-    if (uid == 0 || uid == kShellId) {
-      Fail(index, ".uid",
-           absl::StrCat(uid, uid == 0 ? " is root's" : " is the shell's",
-                        ", in no app's entry"));
-      return false;
-    }
-    if (uid >= kUsersStride) {
-      Fail(index, ".uid",
-           absl::StrCat(uid, " is no app id: that is the caller's uid modulo ",
-                        kUsersStride));
-      return false;
-    }
-    return true;
+    if (!good) return;
+    const auto place = static_cast<uint32_t>(out_.places_.size());
+    packages_.emplace_back(app.package(), place);
+    folded_packages_.emplace_back(Fold(app.package()), place);
+    out_.Join(place, std::make_shared<const v1::App>(app));
   }
 
   bool CheckPackage(int index, const std::string& package) {
@@ -144,52 +112,17 @@ class AppsBuilder {
     if (!added) {
       const std::string& first = apps_.message.apps(found->second).package();
       Fail(index, ".package",
-           first == package
-               ? absl::StrCat("\"", package, "\" is there twice")
-               : absl::StrCat("\"", package, "\" and \"", first,
-                              "\" are one directory where case is folded"));
+           first == package ? absl::StrCat("\"", package, "\" is there twice")
+                            : OneDirectory(package, first));
       return false;
     }
     return true;
-  }
-
-  uint64_t RolesOf(int index, const v1::App& app) {
-    uint64_t bits = 0;
-    for (int i = 0; i < app.roles_size(); ++i) {
-      const auto role = static_cast<v1::Role>(app.roles(i));
-      const std::string field = absl::StrCat(".roles[", i, "]");
-      if (!v1::Role_IsValid(role) || role == v1::ROLE_UNSPECIFIED) {
-        Fail(index, field,
-             absl::StrCat("unknown role ", static_cast<int>(role)));
-      } else if (role == v1::ROOT || role == v1::SHELL) {
-        Fail(index, field,
-             absl::StrCat(v1::Role_Name(role),
-                          " is one absolute uid, in no app's entry"));
-      } else {
-        bits |= vocabulary_.RoleBit(role);
-      }
-    }
-    return bits;
-  }
-
-  size_t EntryOf(const v1::App& app) {
-    if (out_.entry_of_id_.size() <= app.uid()) {
-      out_.entry_of_id_.resize(app.uid() + 1, kNoApp);
-    }
-    AppIndex& index = out_.entry_of_id_[app.uid()];
-    if (index == kNoApp) {
-      index = static_cast<AppIndex>(out_.entries_.size());
-      out_.entries_.push_back({app.uid(), 0, 0, app.package()});
-      target_sdks_.push_back(app.target_sdk());
-    }
-    return static_cast<size_t>(index);
   }
 
   const Parsed<v1::AppDirectory>& apps_;
   const Vocabulary& vocabulary_;
   Issues& issues_;
   Apps out_;
-  std::vector<int32_t> target_sdks_;  // by entry
   std::vector<std::pair<std::string, uint32_t>> packages_;
   std::vector<std::pair<std::string, uint32_t>> folded_packages_;
   absl::flat_hash_map<std::string, int> seen_;  // by folded package
@@ -209,6 +142,80 @@ std::optional<Apps> Apps::Compile(const Parsed<v1::AppDirectory>& apps,
   CheckGrants(apps, issues);
   if (issues.size() != before) return std::nullopt;
   return compiled;
+}
+
+void NameMap::Set(std::string_view name, uint32_t value) {
+  auto changed = changed_ == nullptr ? std::make_shared<Changed>()
+                                     : std::make_shared<Changed>(*changed_);
+  (*changed)[name] = value;
+  changed_ = std::move(changed);
+}
+
+v1::AppDirectory Apps::ToMessage() const {
+  v1::AppDirectory message;
+  message.set_version(version_);
+  message.mutable_apps()->Reserve(static_cast<int>(count_));
+  for (size_t i = 0; i < places_.size(); ++i) {
+    if (places_[i].app != nullptr) *message.add_apps() = *places_[i].app;
+  }
+  message.mutable_grants()->Reserve(static_cast<int>(grants_->size()));
+  for (const auto& grant : *grants_) *message.add_grants() = *grant;
+  return message;
+}
+
+bool Apps::IsWorn() const {
+  constexpr size_t kMostNames = 256;
+  return packages_.changed() > kMostNames ||
+         places_.size() > count_ + count_ / 4 + kMostNames;
+}
+
+// An entry's word, from what its packages hold. Of packages that share a uid
+// the newest target counts: what a platform version takes away none of them
+// brings back.
+void Apps::Refresh(AppIndex app, const Vocabulary& vocabulary) {
+  Entry& entry = entries_.Mutable(static_cast<size_t>(app));
+  entry.word = 0;
+  entry.package = {};
+  if (entry.places.empty()) return;
+  int32_t target_sdk = places_[entry.places[0]].app->target_sdk();
+  for (const uint32_t place : entry.places) {
+    const v1::App& one = *places_[place].app;
+    entry.word |= WordOf(one, vocabulary);
+    target_sdk = std::max(target_sdk, one.target_sdk());
+  }
+  entry.word |= vocabulary.TargetSdkBits(target_sdk);
+  entry.package = places_[entry.places[0]].app->package();
+}
+
+AppIndex Apps::Join(uint32_t place, std::shared_ptr<const v1::App> app) {
+  const uint32_t uid = app->uid();
+  if (entry_of_id_.size() <= uid) entry_of_id_.Grow(uid + 1, kNoApp);
+  AppIndex index = entry_of_id_[uid];
+  if (index == kNoApp) {
+    index = static_cast<AppIndex>(entries_.size());
+    entry_of_id_.Mutable(uid) = index;
+    Entry entry;
+    entry.app_id = uid;
+    entries_.push_back(std::move(entry));
+  }
+  auto& places = entries_.Mutable(static_cast<size_t>(index)).places;
+  // In the directory's order.
+  places.insert(std::upper_bound(places.begin(), places.end(), place), place);
+  if (place == places_.size()) places_.push_back({});
+  places_.Mutable(place) = {std::move(app), index};
+  ++count_;
+  return index;
+}
+
+AppIndex Apps::Leave(uint32_t place) {
+  const AppIndex index = places_[place].entry;
+  Entry& entry = entries_.Mutable(static_cast<size_t>(index));
+  entry.places.erase(
+      std::find(entry.places.begin(), entry.places.end(), place));
+  if (entry.places.empty()) entry_of_id_.Mutable(entry.app_id) = kNoApp;
+  places_.Mutable(place) = {};
+  --count_;
+  return index;
 }
 
 }  // namespace fused::policy

@@ -38,7 +38,7 @@ DecisionTable::DecisionTable(const RuleSet& rules,
       }
     }
   }
-  FindUniform(rows);
+  FindOutcomes(rows);
 }
 
 void DecisionTable::FindCandidates(const std::vector<SubjectRow>& rows) {
@@ -107,9 +107,9 @@ uint32_t DecisionTable::Outcomes(size_t row, size_t class_index,
   return outcomes | 1u;
 }
 
-void DecisionTable::FindUniform(const std::vector<SubjectRow>& rows) {
-  uniform_lookup_.resize(rules_.classes());
-  uniform_io_.resize(rules_.classes());
+void DecisionTable::FindOutcomes(const std::vector<SubjectRow>& rows) {
+  lookup_outcomes_.resize(rules_.classes());
+  io_outcomes_.resize(rules_.classes());
   for (size_t path_class = 0; path_class < rules_.classes(); ++path_class) {
     uint32_t lookup = 0;
     uint32_t io = 0;
@@ -122,8 +122,8 @@ void DecisionTable::FindUniform(const std::vector<SubjectRow>& rows) {
       }
       if (!AtMostOneBit(lookup) && !AtMostOneBit(io & ~1u)) break;
     }
-    uniform_lookup_[path_class] = AtMostOneBit(lookup);
-    uniform_io_[path_class] = AtMostOneBit(io & ~1u);
+    lookup_outcomes_[path_class] = lookup;
+    io_outcomes_[path_class] = io & ~1u;
   }
 }
 

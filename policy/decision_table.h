@@ -2,8 +2,11 @@
 #ifndef FUSED_POLICY_DECISION_TABLE_H_
 #define FUSED_POLICY_DECISION_TABLE_H_
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "policy/rules.h"
@@ -36,10 +39,14 @@ class DecisionTable {
     return Search(row, subject, class_index, operation, object, entry & 0xffff);
   }
 
-  bool UniformLookup(size_t class_index) const {
-    return uniform_lookup_[class_index];
+  // The results of LOOKUP that the rows may come to, and of READ and WRITE
+  // where allowed, as bits; not all of them where there are several.
+  uint32_t LookupOutcomes(size_t class_index) const {
+    return lookup_outcomes_[class_index];
   }
-  bool UniformIo(size_t class_index) const { return uniform_io_[class_index]; }
+  uint32_t IoOutcomes(size_t class_index) const {
+    return io_outcomes_[class_index];
+  }
 
  private:
   // Set where the object decides too; the rule is then the first that may hold.
@@ -74,15 +81,51 @@ class DecisionTable {
     return (settled_[row * rules_.words() + rule / 64] >> (rule % 64) & 1) != 0;
   }
   void FindCandidates(const std::vector<SubjectRow>& rows);
-  void FindUniform(const std::vector<SubjectRow>& rows);
+  void FindOutcomes(const std::vector<SubjectRow>& rows);
 
   const RuleSet& rules_;
   std::vector<Cell> cells_;
   // For each row the set of rules that hold for some object, and for every.
   std::vector<uint64_t> candidates_;
   std::vector<uint64_t> settled_;
-  std::vector<bool> uniform_lookup_;
-  std::vector<bool> uniform_io_;
+  std::vector<uint32_t> lookup_outcomes_;
+  std::vector<uint32_t> io_outcomes_;
+};
+
+// A table and, above it, one of the rows that came later.
+class LayeredTable {
+ public:
+  LayeredTable() = default;
+  // `later` is of the rows from `first` on; null where there are none.
+  LayeredTable(std::shared_ptr<const DecisionTable> base,
+               std::shared_ptr<const DecisionTable> later, uint32_t first)
+      : base_(std::move(base)), later_(std::move(later)), first_(first) {}
+
+  Decision Decide(uint32_t row, uint64_t subject, size_t class_index,
+                  Operation operation, uint64_t object) const {
+    return row < first_
+               ? base_->Decide(row, subject, class_index, operation, object)
+               : later_->Decide(row - first_, subject, class_index, operation,
+                                object);
+  }
+
+  bool UniformLookup(size_t class_index) const {
+    uint32_t outcomes = base_->LookupOutcomes(class_index);
+    if (later_ != nullptr) outcomes |= later_->LookupOutcomes(class_index);
+    return std::popcount(outcomes) <= 1;
+  }
+  bool UniformIo(size_t class_index) const {
+    uint32_t outcomes = base_->IoOutcomes(class_index);
+    if (later_ != nullptr) outcomes |= later_->IoOutcomes(class_index);
+    return std::popcount(outcomes) <= 1;
+  }
+
+  const std::shared_ptr<const DecisionTable>& base() const { return base_; }
+
+ private:
+  std::shared_ptr<const DecisionTable> base_;
+  std::shared_ptr<const DecisionTable> later_;
+  uint32_t first_ = 0;
 };
 
 }  // namespace fused::policy

@@ -2,6 +2,7 @@
 #ifndef FUSED_POLICY_ENGINE_H_
 #define FUSED_POLICY_ENGINE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -69,13 +70,28 @@ class Snapshot {
       uint64_t epoch, std::shared_ptr<const CompiledPolicy> policy,
       const Parsed<v1::AppDirectory>& apps, Issues& issues);
 
+  // This one with an app directory that is changed, as a full build of that
+  // directory would be; it shares with this one what is not changed, and costs
+  // what is. All changes are made, in order, or there are issues, each at
+  // "changes[N]", and null. Null without issues: there was nothing to change.
+  std::shared_ptr<const Snapshot> WithChanges(
+      uint64_t epoch, uint64_t apps_version,
+      const std::vector<v1::AppChange>& changes, Issues& issues) const;
+
   ~Snapshot();
 
   uint64_t epoch() const;
   const CompiledPolicy& policy() const;
   const std::shared_ptr<const CompiledPolicy>& shared_policy() const;
+  uint64_t apps_version() const;
+  // How many packages there are.
+  size_t app_count() const;
+  const std::vector<std::shared_ptr<const v1::Grant>>& grants() const;
+  // The first call of these makes what they return.
   const v1::AppDirectory& apps() const;
   const std::string& apps_sha256() const;
+  // Whether an app has the same AppIndex in both.
+  bool SharesIndices(const Snapshot& other) const;
 
   // Hot. The subject that a caller is by its absolute uid: 0 is ROOT and 2000
   // SHELL; else the app id is uid % 100000 and the user uid / 100000, and

@@ -6,7 +6,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "absl/base/call_once.h"
+#include "absl/container/flat_hash_map.h"
 #include "policy/apps.h"
 #include "policy/compiled_parts.h"
 #include "policy/conditions.h"
@@ -24,24 +27,42 @@ struct CompiledPolicy::Impl {
   CompiledParts parts;
 };
 
+// The different subject words of a full build, and the decisions on them.
+struct BaseRows {
+  std::vector<SubjectRow> rows;
+  absl::flat_hash_map<uint64_t, uint32_t> row_of;  // by word
+};
+
 struct Snapshot::Impl {
-  uint64_t epoch;
+  uint64_t epoch = 0;
   std::shared_ptr<const CompiledPolicy> policy;
   // Of `policy`.
-  const CompiledParts* parts;
-  v1::AppDirectory apps_source;
-  std::string apps_sha256;
+  const CompiledParts* parts = nullptr;
   Apps apps;
   Subject root;
   Subject shell;
   Subject unlisted;
-  DecisionTable table;
-  std::optional<DecisionTable> shadow;
+  std::shared_ptr<const BaseRows> rows;
+  // Words that came with changes since.
+  std::vector<SubjectRow> later;
+  LayeredTable table;
+  std::optional<LayeredTable> shadow;
+
+  // Made when they are asked for: few do.
+  mutable absl::once_flag source_once;
+  mutable v1::AppDirectory source;
+  mutable absl::once_flag sha256_once;
+  mutable std::string sha256;
+
+  // The row of a word that a listed subject has; a new one where none is.
+  uint32_t RowOf(uint64_t word);
+  // The tables, where `later` has grown.
+  void LayTables();
 
   const PathClasses::State& StateOf(const Location& location) const {
     return parts->classes.state(location.state);
   }
-  Decision Decide(const RuleSet& rules, const DecisionTable& decisions,
+  Decision Decide(const RuleSet& rules, const LayeredTable& decisions,
                   const Subject& subject, const Object& object,
                   OperationSet operations) const;
 };

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,6 +26,7 @@
 #include "google/protobuf/unknown_field_set.h"
 #include "policy/issue.h"
 #include "policy/names.h"
+#include "policy/parse_message.h"
 #include "policy/source_map.h"
 #include "policy/text_path.h"
 #include "proto/policy.pb.h"
@@ -175,45 +177,53 @@ void CheckContent(const pb::Message& message, const std::string& path,
 template <typename Message>
 std::optional<Parsed<Message>> Parse(std::string_view content,
                                      std::string_view file, Issues& issues) {
-  const std::string file_name(file);
-  if (content.size() > kMaxInput) {
-    issues.push_back({file_name, 0, 0, "",
-                      absl::StrCat("larger than ", kMaxInput, " bytes")});
+  Parsed<Message> parsed;
+  if (!ParseMessage(content, file, parsed.message, parsed.source, issues)) {
     return std::nullopt;
   }
-  Parsed<Message> parsed;
-  Issues found;
-  bool ok = false;
-  const bool text = LooksLikeText(content);
-  if (text) ok = ParseText(content, file, parsed.message, parsed.source, found);
-  if (!ok) {
-    // A small binary message may have nothing that text has not.
-    Message binary;
-    if (ParseBinary(content, binary)) {
-      Issues unknown;
-      SourceMap source =
-          SourceMapBuilder(file, *Message::descriptor()).Binary();
-      CheckContent(binary, "", source, unknown);
-      if (!text || unknown.empty()) {
-        parsed = {std::move(binary), std::move(source)};
-        found.clear();
-        ok = true;
-      }
-    } else if (!text) {
-      found.push_back({file_name, 0, 0, "",
-                       absl::StrCat("neither text nor a binary ",
-                                    Message::descriptor()->full_name())});
-    }
-  }
-  if (ok) CheckContent(parsed.message, "", parsed.source, found);
-  ok &= !HasErrors(found);
-  issues.insert(issues.end(), std::make_move_iterator(found.begin()),
-                std::make_move_iterator(found.end()));
-  if (!ok) return std::nullopt;
   return parsed;
 }
 
 }  // namespace
+
+bool ParseMessage(std::string_view content, std::string_view file,
+                  pb::Message& message, SourceMap& source, Issues& issues) {
+  const std::string file_name(file);
+  if (content.size() > kMaxInput) {
+    issues.push_back({file_name, 0, 0, "",
+                      absl::StrCat("larger than ", kMaxInput, " bytes")});
+    return false;
+  }
+  const pb::Descriptor& type = *message.GetDescriptor();
+  Issues found;
+  bool ok = false;
+  const bool text = LooksLikeText(content);
+  if (text) ok = ParseText(content, file, message, source, found);
+  if (!ok) {
+    // A small binary message may have nothing that text has not.
+    const std::unique_ptr<pb::Message> binary(message.New());
+    if (ParseBinary(content, *binary)) {
+      Issues unknown;
+      const SourceMap none = SourceMapBuilder(file, type).Binary();
+      CheckContent(*binary, "", none, unknown);
+      if (!text || unknown.empty()) {
+        message.GetReflection()->Swap(&message, binary.get());
+        source = none;
+        found.clear();
+        ok = true;
+      }
+    } else if (!text) {
+      found.push_back(
+          {file_name, 0, 0, "",
+           absl::StrCat("neither text nor a binary ", type.full_name())});
+    }
+  }
+  if (ok) CheckContent(message, "", source, found);
+  ok &= !HasErrors(found);
+  issues.insert(issues.end(), std::make_move_iterator(found.begin()),
+                std::make_move_iterator(found.end()));
+  return ok;
+}
 
 std::optional<Parsed<v1::Policy>> ParsePolicy(std::string_view content,
                                               std::string_view file,

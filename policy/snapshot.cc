@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/base/call_once.h"
 #include "absl/strings/str_cat.h"
 #include "policy/apps.h"
 #include "policy/conditions.h"
@@ -31,28 +31,22 @@ namespace {
 constexpr uint32_t kRootUid = 0;
 constexpr uint32_t kShellUid = 2000;
 
-// Collects the different subject words.
-class Rows {
- public:
-  uint32_t Add(uint64_t word, bool listed) {
-    const auto [found, added] =
-        row_of_.try_emplace(word, static_cast<uint32_t>(rows_.size()));
-    if (added) rows_.push_back({word, false});
-    rows_[found->second].listed |= listed;
-    return found->second;
-  }
-  const std::vector<SubjectRow>& rows() const { return rows_; }
+// More rows than this above a table are better put into it.
+constexpr size_t kMostLaterRows = 64;
 
- private:
-  absl::flat_hash_map<uint64_t, uint32_t> row_of_;
-  std::vector<SubjectRow> rows_;
-};
+uint32_t AddRow(BaseRows& rows, uint64_t word, bool listed) {
+  const auto [found, added] =
+      rows.row_of.try_emplace(word, static_cast<uint32_t>(rows.rows.size()));
+  if (added) rows.rows.push_back({word, false});
+  rows.rows[found->second].listed |= listed;
+  return found->second;
+}
 
-Subject NoApp(uint64_t word, bool listed, Rows& rows) {
+Subject NoApp(uint64_t word, bool listed, BaseRows& rows) {
   Subject subject;
   subject.word = word;
   subject.listed = listed;
-  subject.row = rows.Add(word, listed);
+  subject.row = AddRow(rows, word, listed);
   return subject;
 }
 
@@ -69,34 +63,127 @@ std::shared_ptr<const Snapshot> Snapshot::Build(
   std::optional<Apps> compiled = Apps::Compile(apps, vocabulary, issues);
   if (!compiled) return nullptr;
 
-  Rows rows;
+  auto rows = std::make_shared<BaseRows>();
+  auto impl = std::make_unique<Impl>();
   const uint64_t no_sdk = vocabulary.TargetSdkBits(0);
-  const Subject unlisted = NoApp(no_sdk, false, rows);
-  const Subject root = NoApp(no_sdk | vocabulary.RoleBit(v1::ROOT), true, rows);
-  const Subject shell =
-      NoApp(no_sdk | vocabulary.RoleBit(v1::SHELL), true, rows);
-  for (Apps::Entry& entry : compiled->mutable_entries()) {
-    entry.row = rows.Add(entry.word, true);
+  impl->unlisted = NoApp(no_sdk, false, *rows);
+  impl->root = NoApp(no_sdk | vocabulary.RoleBit(v1::ROOT), true, *rows);
+  impl->shell = NoApp(no_sdk | vocabulary.RoleBit(v1::SHELL), true, *rows);
+  for (size_t i = 0; i < compiled->size(); ++i) {
+    const auto app = static_cast<AppIndex>(i);
+    compiled->SetRow(app, AddRow(*rows, compiled->entry(app).word, true));
   }
-  if (rows.rows().size() * parts.rules.classes() > DecisionTable::kMaxCells) {
+  if (rows->rows.size() * parts.rules.classes() > DecisionTable::kMaxCells) {
     issues.push_back(apps.source.At(
         "apps",
-        absl::StrCat(rows.rows().size(),
+        absl::StrCat(rows->rows.size(),
                      " different sets of permissions and roles times ",
                      parts.rules.classes(), " path classes are more than ",
                      DecisionTable::kMaxCells)));
     return nullptr;
   }
 
-  std::optional<DecisionTable> shadow;
-  if (parts.shadow) shadow.emplace(*parts.shadow, rows.rows());
+  impl->epoch = epoch;
+  impl->policy = std::move(policy);
+  impl->parts = &parts;
+  impl->apps = *std::move(compiled);
+  const auto first = static_cast<uint32_t>(rows->rows.size());
+  impl->table = {std::make_shared<DecisionTable>(parts.rules, rows->rows),
+                 nullptr, first};
+  if (parts.shadow) {
+    impl->shadow = {std::make_shared<DecisionTable>(*parts.shadow, rows->rows),
+                    nullptr, first};
+  }
+  impl->rows = std::move(rows);
   // The constructor is private, so std::make_shared cannot call it.
   std::shared_ptr<Snapshot> snapshot(new Snapshot());
-  snapshot->impl_ = std::make_unique<Impl>(
-      Impl{epoch, std::move(policy), &parts, apps.message, Sha256(apps.message),
-           *std::move(compiled), root, shell, unlisted,
-           DecisionTable(parts.rules, rows.rows()), std::move(shadow)});
+  snapshot->impl_ = std::move(impl);
   return snapshot;
+}
+
+uint32_t Snapshot::Impl::RowOf(uint64_t word) {
+  const auto found = rows->row_of.find(word);
+  // What no app had until now is of nobody listed: to be looked at again.
+  if (found != rows->row_of.end() && rows->rows[found->second].listed) {
+    return found->second;
+  }
+  const auto base = static_cast<uint32_t>(rows->rows.size());
+  for (size_t i = 0; i < later.size(); ++i) {
+    if (later[i].word == word) return base + static_cast<uint32_t>(i);
+  }
+  later.push_back({word, true});
+  return base + static_cast<uint32_t>(later.size() - 1);
+}
+
+void Snapshot::Impl::LayTables() {
+  const auto first = static_cast<uint32_t>(rows->rows.size());
+  table = {table.base(), std::make_shared<DecisionTable>(parts->rules, later),
+           first};
+  if (shadow) {
+    shadow = {shadow->base(),
+              std::make_shared<DecisionTable>(*parts->shadow, later), first};
+  }
+}
+
+std::shared_ptr<const Snapshot> Snapshot::WithChanges(
+    uint64_t epoch, uint64_t apps_version,
+    const std::vector<v1::AppChange>& changes, Issues& issues) const {
+  auto next = std::make_unique<Impl>();
+  next->apps = impl_->apps;
+  const size_t before = issues.size();
+  bool changed = false;
+  std::vector<AppIndex> touched;
+  for (size_t i = 0; i < changes.size(); ++i) {
+    changed |=
+        next->apps.Change(changes[i], impl_->parts->vocabulary,
+                          absl::StrCat("changes[", i, "]"), touched, issues);
+  }
+  if (issues.size() != before || !changed) return nullptr;
+  next->apps.set_version(apps_version);
+  next->rows = impl_->rows;
+  next->later = impl_->later;
+  for (const AppIndex app : touched) {
+    const Apps::Entry& entry = next->apps.entry(app);
+    if (entry.places.empty()) continue;
+    next->apps.SetRow(app, next->RowOf(entry.word));
+  }
+  if (next->apps.IsWorn() || next->later.size() > kMostLaterRows) {
+    return Build(epoch, impl_->policy, {next->apps.ToMessage(), {}}, issues);
+  }
+  next->epoch = epoch;
+  next->policy = impl_->policy;
+  next->parts = impl_->parts;
+  next->root = impl_->root;
+  next->shell = impl_->shell;
+  next->unlisted = impl_->unlisted;
+  next->table = impl_->table;
+  next->shadow = impl_->shadow;
+  if (next->later.size() != impl_->later.size()) next->LayTables();
+  std::shared_ptr<Snapshot> snapshot(new Snapshot());
+  snapshot->impl_ = std::move(next);
+  return snapshot;
+}
+
+bool Snapshot::SharesIndices(const Snapshot& other) const {
+  return impl_->rows == other.impl_->rows;
+}
+
+uint64_t Snapshot::apps_version() const { return impl_->apps.version(); }
+size_t Snapshot::app_count() const { return impl_->apps.count(); }
+const std::vector<std::shared_ptr<const v1::Grant>>& Snapshot::grants() const {
+  return impl_->apps.grants();
+}
+
+const v1::AppDirectory& Snapshot::apps() const {
+  absl::call_once(impl_->source_once,
+                  [this] { impl_->source = impl_->apps.ToMessage(); });
+  return impl_->source;
+}
+
+const std::string& Snapshot::apps_sha256() const {
+  absl::call_once(impl_->sha256_once,
+                  [this] { impl_->sha256 = Sha256(apps()); });
+  return impl_->sha256;
 }
 
 uint64_t Snapshot::epoch() const { return impl_->epoch; }
@@ -104,8 +191,6 @@ const CompiledPolicy& Snapshot::policy() const { return *impl_->policy; }
 const std::shared_ptr<const CompiledPolicy>& Snapshot::shared_policy() const {
   return impl_->policy;
 }
-const v1::AppDirectory& Snapshot::apps() const { return impl_->apps_source; }
-const std::string& Snapshot::apps_sha256() const { return impl_->apps_sha256; }
 
 Subject Snapshot::SubjectOf(uint32_t uid) const {
   if (uid == kRootUid) return impl_->root;
@@ -213,7 +298,7 @@ Object Snapshot::ObjectAt(const Location& location, std::string_view name,
 }
 
 Decision Snapshot::Impl::Decide(const RuleSet& rules,
-                                const DecisionTable& decisions,
+                                const LayeredTable& decisions,
                                 const Subject& subject, const Object& object,
                                 OperationSet operations) const {
   if (IsForeign(subject, object)) {

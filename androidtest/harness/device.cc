@@ -37,6 +37,19 @@ std::string MakeTestDirectory() {
   return path;
 }
 
+// The environment may ask for another file system below than the test's own:
+// for one that this machine lacks, in a virtual machine.
+Device::Options Elsewhere(Device::Options options) {
+  const char* place = getenv("FUSED_TEST_LOWER_ON");
+  if (place == nullptr || !options.lower_path.empty() ||
+      options.lower != Device::Lower::kTmpfs) {
+    return options;
+  }
+  options.lower_path = absl::StrCat(place, "/lower.XXXXXX");
+  EXPECT_NE(mkdtemp(options.lower_path.data()), nullptr);
+  return options;
+}
+
 bool BecomeUser(uid_t uid, gid_t gid, const std::vector<gid_t>& groups) {
   return setgroups(groups.size(), groups.data()) == 0 &&
          setresgid(gid, gid, gid) == 0 && setresuid(uid, uid, uid) == 0;
@@ -71,7 +84,7 @@ std::string Name(View view) {
 }
 
 Device::Device(Options options)
-    : options_(std::move(options)),
+    : options_(Elsewhere(std::move(options))),
       directory_(MakeTestDirectory()),
       lower_(options_.lower_path.empty() ? directory_ + "/lower"
                                          : options_.lower_path),

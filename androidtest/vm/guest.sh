@@ -9,7 +9,7 @@ if [ "${1:-}" != again ]; then
   # Mounts cannot be moved about on the kernel's first file system.
   /bin/busybox mkdir -p /root /proc
   /bin/busybox mount -t tmpfs -o size=80% tmpfs /root
-  /bin/busybox cp -a /bin /lib* /usr /modules /disk /init /root/ 2>/dev/null
+  /bin/busybox cp -a /bin /lib* /usr /modules /disk /tests /init /root/ 2>/dev/null
   exec /bin/busybox switch_root /root /init again
 fi
 
@@ -172,6 +172,19 @@ spellings() {
   grep -E '^[EF][0-9]{4}' /tmp/log
 }
 
+# The device tests $2, of the cases $3, on the lower tree $1.
+tests() {
+  where=$1
+  name=$2
+  "/tests/$name" "--gtest_filter=$3" >/tmp/tests 2>&1
+  status=$?
+  sed -n -E "s/^\[       OK \] ([^ ,]+).*/ok $where: $name \1/p
+    s/^\[  FAILED  \] ([^ ,]+).* \([0-9]+ ms\)$/not ok $where: $name \1/p
+    s/^\[  SKIPPED \] ([^ ,]+).* \([0-9]+ ms\)$/not ok $where: $name \1 was skipped/p" /tmp/tests
+  check "$name ends with 0" test $status = 0
+  [ $status = 0 ] || grep -v -E '^(\[|$)' /tmp/tests | head -n 120
+}
+
 dd if=/dev/urandom of=/tmp/data bs=1M count=3 2>/dev/null
 chmod 644 /tmp/data
 
@@ -187,6 +200,22 @@ spellings /lower/vfat vfat RECORD~1 android/DATA/ORGEXA~1.CAM
 mount -o loop -t ext4 /disk/casefold /lower/casefold
 spellings /lower/casefold casefold \
   "$(printf 'Recording\305\277')" "$(printf 'An\302\255droid/data/org.example.cam\302\255era')"
+
+export FUSED=/bin/fused FUSEDCTL=/bin/fusedctl
+chmod 1777 /tmp
+FUSED_TEST_LOWER_ON=/lower/casefold FUSED_TEST_FOLDING=casefold tests casefold spelling_test '*'
+export FUSED_TEST_LOWER_ON=/lower/vfat
+FUSED_TEST_FOLDING=vfat tests vfat spelling_test '*'
+for name in existence ownership private roles routes states types; do
+  tests vfat ${name}_test '*'
+done
+# There is no name that is not UTF-8, none that differs from another in its case
+# alone, and on this kernel no passthrough.
+tests vfat names_test '-*AForeignName*'
+tests vfat rename_test '-*OnlyTheCaseOfAName*'
+tests vfat permissions_test '-*ToKnowWherePhotosWereTaken*'
+unset FUSED_TEST_LOWER_ON
+tests vfat media_index_test '*OnVfat*'
 umount /lower/ext4 && echo "ok the lower file system is let go"
 echo "finished"
 sync

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Serves files on a kernel that has no passthrough: Debian 12's own, 6.1, in a
 virtual machine. It has lower file systems that fold case, too: vfat, and ext4
-with casefold.
+with casefold; device tests run on them.
 
   ./bazelw test //androidtest/vm:old_kernel_test --test_output=all
 
@@ -21,11 +21,11 @@ import tempfile
 
 from initramfs import Archive, Kernel
 
-MODULES = ("fuse", "loop", "ext4", "crc32c_generic", "vfat", "nls_cp437", "nls_iso8859_1", "utf8data")
+MODULES = ("fuse", "loop", "ext4", "crc32c_generic", "vfat", "nls_cp437", "nls_iso8859_1", "nls_ascii", "utf8data")
 # The root directory's flags: extents, and casefold (EXT4_CASEFOLD_FL).
 FOLDED = "set_inode_field <2> flags 0x40080000"
-# The machine is emulated; it takes half a minute on an idle one.
-SECONDS = 800
+# The machine is emulated; it takes some minutes on an idle one.
+SECONDS = 2400
 
 
 class Missing(Exception):
@@ -76,6 +76,10 @@ def make_initramfs(kernel, options, top):
     archive.add_program("bin/fused", options.fused)
     archive.add_program("bin/fusedctl", options.fusedctl)
     archive.add_program("usr/bin/setpriv", find("setpriv", "util-linux"))
+    archive.add_program("usr/sbin/mkfs.vfat", find("mkfs.vfat", "dosfstools"))
+    archive.add_file("usr/bin/mount", find("busybox", "busybox-static"))
+    for test in options.tests:
+        archive.add_program("tests/" + os.path.basename(test), test)
     archive.add_file("init", os.path.join(here, "guest.sh"))
     for name, disk in make_disks(top).items():
         archive.add_file("disk/" + name, disk)
@@ -91,7 +95,7 @@ def boot(qemu, kernel, options, top):
         files[name] = os.path.join(top, name)
         with open(files[name], "wb") as file:
             file.write(content)
-    machine = [qemu, "-accel", "tcg", "-m", "1024", "-smp", "2", "-nodefaults", "-no-reboot"]
+    machine = [qemu, "-accel", "tcg", "-m", "2048", "-smp", "2", "-nodefaults", "-no-reboot"]
     machine += ["-display", "none", "-serial", "stdio", "-kernel", files["kernel"], "-initrd", files["initramfs"]]
     machine += ["-append", "console=ttyS0 panic=-1 quiet"]
     try:
@@ -135,6 +139,7 @@ def main():
     parser.add_argument("--fused", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--fusedctl", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--kernel", metavar="FILE.deb", help="a Debian package of another kernel")
+    parser.add_argument("tests", nargs="*", help=argparse.SUPPRESS)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fused-vm-") as top:
         try:

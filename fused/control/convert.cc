@@ -61,6 +61,12 @@ v1::Issue ToMessage(const policy::Issue& issue) {
   return message;
 }
 
+void AddIssues(const policy::Issues& issues, v1::PushResponse& response) {
+  for (const policy::Issue& issue : issues) {
+    *response.add_issues() = ToMessage(issue);
+  }
+}
+
 policy::Issue FromMessage(const v1::Issue& issue) {
   return {.file = issue.file(),
           .line = static_cast<int>(issue.line()),

@@ -23,6 +23,7 @@ std::string_view NameOf(policy::IoMode io);
 
 v1::Issue ToMessage(const policy::Issue& issue);
 policy::Issue FromMessage(const v1::Issue& issue);
+void AddIssues(const policy::Issues& issues, v1::PushResponse& response);
 
 // `object` is what was explained, by `snapshot`.
 v1::Explanation ToMessage(const policy::Snapshot& snapshot,

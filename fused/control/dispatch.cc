@@ -42,6 +42,12 @@ v1::Response ErrorResponse(int error, std::string_view text) {
   return response;
 }
 
+void SetPeer(uid_t uid, v1::Request& request) {
+  if (request.has_push()) request.mutable_push()->set_peer_uid(uid);
+  if (request.has_rollback()) request.mutable_rollback()->set_peer_uid(uid);
+  if (request.has_apps_delta()) request.mutable_apps_delta()->set_peer_uid(uid);
+}
+
 Answer Dispatch(Backend& backend, const v1::Request& request, Asker asker,
                 const std::atomic<bool>& stopping) {
   Answer answer;
@@ -60,6 +66,15 @@ Answer Dispatch(Backend& backend, const v1::Request& request, Asker asker,
       break;
     case v1::Request::kPush:
       *message.mutable_push() = backend.Push(request.push());
+      break;
+    case v1::Request::kRollback:
+      *message.mutable_push() = backend.Rollback(request.rollback());
+      break;
+    case v1::Request::kAppsDelta:
+      *message.mutable_push() = backend.ChangeApps(request.apps_delta());
+      break;
+    case v1::Request::kHistory:
+      *message.mutable_history() = backend.History(request.history());
       break;
     case v1::Request::kExplain:
       if (auto result = backend.Explain(request.explain()); result.ok()) {

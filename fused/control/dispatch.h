@@ -31,6 +31,9 @@ struct Asker {
 Answer Dispatch(Backend& backend, const v1::Request& request, Asker asker,
                 const std::atomic<bool>& stopping);
 
+// Says in a request who it comes from, whatever it said itself.
+void SetPeer(uid_t uid, v1::Request& request);
+
 // A response that says what is wrong.
 v1::Response ErrorResponse(int error, std::string_view text);
 

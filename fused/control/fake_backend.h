@@ -26,6 +26,22 @@ class FakeBackend : public Backend {
         response.set_changed(!request.dry_run());
         return response;
       };
+  std::function<v1::PushResponse(const v1::RollbackRequest&)> on_rollback =
+      [](const v1::RollbackRequest& request) {
+        v1::PushResponse response;
+        response.set_accepted(true);
+        response.set_version(request.version());
+        return response;
+      };
+  std::function<v1::PushResponse(const v1::AppsDeltaRequest&)> on_apps_delta =
+      [](const v1::AppsDeltaRequest& request) {
+        v1::PushResponse response;
+        response.set_accepted(true);
+        response.set_version(request.base_version() + 1);
+        return response;
+      };
+  std::function<v1::HistoryResponse(const v1::HistoryRequest&)> on_history =
+      [](const v1::HistoryRequest&) { return v1::HistoryResponse(); };
   std::function<absl::StatusOr<v1::Explanation>(const v1::ExplainRequest&)>
       on_explain = [](const v1::ExplainRequest& request) {
         v1::Explanation explanation;
@@ -71,6 +87,15 @@ class FakeBackend : public Backend {
   v1::Status GetStatus() override { return on_status(); }
   v1::PushResponse Push(const v1::PushRequest& request) override {
     return on_push(request);
+  }
+  v1::PushResponse Rollback(const v1::RollbackRequest& request) override {
+    return on_rollback(request);
+  }
+  v1::PushResponse ChangeApps(const v1::AppsDeltaRequest& request) override {
+    return on_apps_delta(request);
+  }
+  v1::HistoryResponse History(const v1::HistoryRequest& request) override {
+    return on_history(request);
   }
   absl::StatusOr<v1::Explanation> Explain(
       const v1::ExplainRequest& request) override {

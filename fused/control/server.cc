@@ -458,6 +458,7 @@ Finished Server::Impl::Process(const Job& job) {
     result.last = true;
     return result;
   }
+  SetPeer(job.asker.uid, request);
   control::Answer answer = Dispatch(*backend, request, job.asker, stopping);
   result.frame = FrameOf(answer.message);
   result.fds = std::move(answer.fds);

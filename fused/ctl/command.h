@@ -44,6 +44,9 @@ int File(const Arguments& arguments);
 int Push(const Arguments& arguments);
 int Apps(const Arguments& arguments);
 int Lint(const Arguments& arguments);
+int App(const Arguments& arguments);
+int History(const Arguments& arguments);
+int Rollback(const Arguments& arguments);
 int Explain(const Arguments& arguments);
 int View(const Arguments& arguments);
 int Audit(const Arguments& arguments);
@@ -61,6 +64,9 @@ std::optional<control::Client::Reply> Ask(const control::v1::Request& request,
 
 // --json's form: proto field names, zero fields too.
 void PrintJson(const google::protobuf::Message& message);
+
+// ACK or NACK, with the issues; returns the exit code.
+int PrintPush(const control::v1::PushResponse& response, bool dry_run);
 
 // One a line, to stderr.
 void PrintIssues(const policy::Issues& issues);

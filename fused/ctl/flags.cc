@@ -12,11 +12,21 @@ ABSL_FLAG(fused::ctl::OptionalUid, uid, std::nullopt,
 ABSL_FLAG(std::string, op, "", "LOOKUP, LIST, READ, WRITE, CREATE, UNLINK ...");
 ABSL_FLAG(std::string, policy, "", "explain without a daemon: the policy");
 ABSL_FLAG(std::string, apps, "", "explain without a daemon: the app directory");
+ABSL_FLAG(bool, app_directory, false,
+          "the app directory's history instead of the policy's");
 ABSL_FLAG(std::string, owner, "",
           "explain without a daemon: the package that made the file");
 ABSL_FLAG(std::string, volume, "", "the volume (the first)");
 ABSL_FLAG(std::string, package, "", "the app's package");
 ABSL_FLAG(uint32_t, user, 0, "the app's user");
+ABSL_FLAG(std::vector<std::string>, permission, {},
+          "permissions, with commas between");
+ABSL_FLAG(std::vector<std::string>, role, {}, "MANAGER, SYSTEM_GALLERY ...");
+ABSL_FLAG(int32_t, target_sdk, 0,
+          "the platform version that the app was built for");
+ABSL_FLAG(std::string, path, "",
+          "a file, relative to the user's volume, to grant access to");
+ABSL_FLAG(bool, write, false, "access to write, too");
 ABSL_FLAG(bool, close, false, "unmount the view");
 ABSL_FLAG(bool, follow, false, "go on with what comes, until interrupted");
 ABSL_FLAG(absl::Duration, interval, absl::Seconds(1), "between two looks");

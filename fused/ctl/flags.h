@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/flags/declare.h"
 #include "absl/time/time.h"
@@ -21,10 +22,16 @@ ABSL_DECLARE_FLAG(fused::ctl::OptionalUid, uid);
 ABSL_DECLARE_FLAG(std::string, op);
 ABSL_DECLARE_FLAG(std::string, policy);
 ABSL_DECLARE_FLAG(std::string, apps);
+ABSL_DECLARE_FLAG(bool, app_directory);
 ABSL_DECLARE_FLAG(std::string, owner);
 ABSL_DECLARE_FLAG(std::string, volume);
 ABSL_DECLARE_FLAG(std::string, package);
 ABSL_DECLARE_FLAG(uint32_t, user);
+ABSL_DECLARE_FLAG(std::vector<std::string>, permission);
+ABSL_DECLARE_FLAG(std::vector<std::string>, role);
+ABSL_DECLARE_FLAG(int32_t, target_sdk);
+ABSL_DECLARE_FLAG(std::string, path);
+ABSL_DECLARE_FLAG(bool, write);
 ABSL_DECLARE_FLAG(bool, close);
 ABSL_DECLARE_FLAG(bool, follow);
 ABSL_DECLARE_FLAG(absl::Duration, interval);

@@ -130,7 +130,7 @@ TEST_F(FusedctlTest, UsageErrors) {
   EXPECT_EQ(2, Run({"explain", "a/../b", "--uid=1", "--op=READ"}).code);
   EXPECT_EQ(2, Run({"wait", "--timeout=soon"}).code);
   EXPECT_EQ(125, Run({"run", "--package=a.b"}).code);
-  for (const char* later : {"history", "rollback", "diff"}) {
+  for (const char* later : {"diff"}) {
     const Result result = Run({later});
     EXPECT_EQ(2, result.code) << later;
     EXPECT_THAT(result.err, HasSubstr("not in this version"));
@@ -221,6 +221,100 @@ TEST_F(FusedctlTest, PushIsAcknowledgedOrRefused) {
   result = Run({"push", bad, "--json"});
   EXPECT_EQ(1, result.code);
   EXPECT_THAT(result.out, HasSubstr("\"accepted\": false"));
+}
+
+TEST_F(FusedctlTest, HistoryAndRollback) {
+  backend_.on_history = [](const control::v1::HistoryRequest& request) {
+    control::v1::HistoryResponse response;
+    response.set_highest_version(9);
+    control::v1::HistoryEntry& entry = *response.add_entries();
+    entry.set_version(request.apps() ? 5 : 9);
+    entry.set_sha256("0123456789abcdef0123");
+    entry.mutable_time()->set_seconds(1700000000);
+    entry.set_origin("ROLLBACK");
+    entry.set_uid(1234);
+    entry.set_in_force(true);
+    return response;
+  };
+  std::atomic<uint32_t> peer{77};
+  backend_.on_rollback = [&peer](const control::v1::RollbackRequest& request) {
+    peer = request.peer_uid();
+    control::v1::PushResponse response;
+    response.set_accepted(!request.apps());
+    response.set_changed(true);
+    response.set_version(request.has_version() ? request.version() : 8);
+    if (request.apps()) response.add_issues()->set_reason("not there");
+    return response;
+  };
+  Start();
+  Result result = Run({"history"});
+  EXPECT_EQ(0, result.code);
+  EXPECT_THAT(result.out, HasSubstr("*  9 "));
+  EXPECT_THAT(result.out, HasSubstr("0123456789abcdef  ROLLBACK  1234"));
+  result = Run({"history", "--app_directory", "--json"});
+  EXPECT_THAT(result.out, HasSubstr("\"version\": \"5\""));
+  EXPECT_THAT(result.out, HasSubstr("\"time\": \"2023-11-14T22:13:20Z\""));
+  result = Run({"rollback"});
+  EXPECT_EQ(0, result.code);
+  EXPECT_THAT(result.out, StartsWith("ACK version 8"));
+  // The server says who it is.
+  EXPECT_EQ(peer, getuid());
+  EXPECT_THAT(Run({"rollback", "3"}).out, StartsWith("ACK version 3"));
+  result = Run({"rollback", "--app_directory"});
+  EXPECT_EQ(1, result.code);
+  EXPECT_THAT(result.out, StartsWith("NACK"));
+  EXPECT_THAT(result.err, HasSubstr("not there"));
+  EXPECT_EQ(2, Run({"rollback", "three"}).code);
+  EXPECT_EQ(2, Run({"rollback", "3", "4"}).code);
+}
+
+TEST_F(FusedctlTest, AppSendsADelta) {
+  // Written by the server's thread before it answers.
+  control::v1::AppsDeltaRequest asked;
+  backend_.on_apps_delta =
+      [&asked](const control::v1::AppsDeltaRequest& delta) {
+        asked = delta;
+        control::v1::PushResponse response;
+        response.set_accepted(true);
+        response.set_changed(true);
+        response.set_version(8);
+        return response;
+      };
+  Start();
+  Result result =
+      Run({"app", "install", "--package=a.b", "--uid=10001", "--permission=X,Y",
+           "--role=MANAGER,MTP", "--target_sdk=34"});
+  EXPECT_EQ(0, result.code) << result.err;
+  EXPECT_EQ("ACK version 8\n", result.out);
+  ASSERT_EQ(1, asked.changes_size());
+  EXPECT_EQ(10001u, asked.changes(0).install().uid());
+  EXPECT_EQ(2, asked.changes(0).install().permissions_size());
+  EXPECT_EQ(policy::v1::MTP, asked.changes(0).install().roles(1));
+  EXPECT_EQ(34, asked.changes(0).install().target_sdk());
+  EXPECT_EQ(0, Run({"app", "uninstall", "--package=a.b", "--dry_run"}).code);
+  EXPECT_EQ("a.b", asked.changes(0).uninstall());
+  EXPECT_TRUE(asked.dry_run());
+  EXPECT_EQ(0, Run({"app", "grant", "--package=a.b", "--permission=X",
+                    "--path=DCIM/x.jpg", "--write", "--user=3"})
+                   .code);
+  ASSERT_EQ(2, asked.changes_size());
+  EXPECT_EQ("X", asked.changes(0).grant().permission());
+  EXPECT_EQ("DCIM/x.jpg", asked.changes(1).grant_file().path());
+  EXPECT_EQ(3u, asked.changes(1).grant_file().user());
+  EXPECT_EQ(policy::v1::Grant::GRANT_WRITE,
+            asked.changes(1).grant_file().access());
+  EXPECT_EQ(0, Run({"app", "revoke", "--package=a.b", "--permission=X"}).code);
+  EXPECT_EQ("X", asked.changes(0).revoke().permission());
+  for (const std::vector<std::string>& wrong :
+       std::vector<std::vector<std::string>>{
+           {"app"},
+           {"app", "install"},
+           {"app", "install", "--package=a.b"},
+           {"app", "install", "--package=a.b", "--uid=7", "--role=KING"},
+           {"app", "grant", "--package=a.b"},
+           {"app", "remove", "--package=a.b"}}) {
+    EXPECT_EQ(2, Run(wrong).code);
+  }
 }
 
 TEST_F(FusedctlTest, ExplainAsksTheDaemon) {

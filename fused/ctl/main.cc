@@ -22,6 +22,22 @@ const std::vector<Command>& Commands() {
       {"status", "", {}, 0, 0, Status},
       {"push", "FILE [--dry_run]", {"dry_run"}, 1, 1, Push},
       {"apps", "FILE [--dry_run]", {"dry_run"}, 1, 1, Apps},
+      {"app",
+       "install --package=P --uid=U [--permission=X,...] [--role=R,...] "
+       "[--target_sdk=N] | uninstall --package=P | grant|revoke --package=P "
+       "[--permission=X,...] [--path=F [--write] [--volume=V] [--user=U]]",
+       {"package", "uid", "permission", "role", "target_sdk", "path", "write",
+        "volume", "user", "dry_run"},
+       1,
+       1,
+       App},
+      {"history", "[--app_directory]", {"app_directory"}, 0, 0, History},
+      {"rollback",
+       "[VERSION] [--app_directory]",
+       {"app_directory"},
+       0,
+       1,
+       Rollback},
       {"lint", "FILE...", {}, 1, kAny, Lint},
       {"explain",
        "--uid=U --op=READ PATH [--policy=FILE --apps=FILE [--owner=PACKAGE]]",
@@ -64,7 +80,7 @@ const std::vector<Command>& Commands() {
   return commands;
 }
 
-constexpr std::string_view kLater[] = {"history", "rollback", "diff"};
+constexpr std::string_view kLater[] = {"diff"};
 
 std::string Usage() {
   std::string text =

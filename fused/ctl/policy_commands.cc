@@ -32,25 +32,7 @@ int PushFile(const std::string& path, control::v1::PushRequest::Kind kind) {
   int code = kDone;
   auto reply = Ask(request, code);
   if (!reply.has_value()) return code;
-  const control::v1::PushResponse& response = reply->message.push();
-  policy::Issues issues;
-  for (const control::v1::Issue& issue : response.issues()) {
-    issues.push_back(control::FromMessage(issue));
-  }
-  PrintIssues(issues);
-  if (absl::GetFlag(FLAGS_json)) {
-    PrintJson(response);
-  } else {
-    std::printf("%s version %s%s%s%s\n", response.accepted() ? "ACK" : "NACK",
-                absl::StrCat(response.version()).c_str(),
-                response.sha256().empty() ? "" : "  ",
-                Printable(response.sha256()).c_str(),
-                !response.accepted()  ? "  stays in force"
-                : push.dry_run()      ? "  (dry run)"
-                : !response.changed() ? "  (unchanged)"
-                                      : "");
-  }
-  return response.accepted() ? kDone : kRefused;
+  return PrintPush(reply->message.push(), push.dry_run());
 }
 
 // A file says in its head what it is; one that does not is a policy.
@@ -78,6 +60,27 @@ void LintFile(const std::string& content, const std::string& path,
 }
 
 }  // namespace
+
+int PrintPush(const control::v1::PushResponse& response, bool dry_run) {
+  policy::Issues issues;
+  for (const control::v1::Issue& issue : response.issues()) {
+    issues.push_back(control::FromMessage(issue));
+  }
+  PrintIssues(issues);
+  if (absl::GetFlag(FLAGS_json)) {
+    PrintJson(response);
+  } else {
+    std::printf("%s version %s%s%s%s\n", response.accepted() ? "ACK" : "NACK",
+                absl::StrCat(response.version()).c_str(),
+                response.sha256().empty() ? "" : "  ",
+                Printable(response.sha256()).c_str(),
+                !response.accepted()  ? "  stays in force"
+                : dry_run             ? "  (dry run)"
+                : !response.changed() ? "  (unchanged)"
+                                      : "");
+  }
+  return response.accepted() ? kDone : kRefused;
+}
 
 int Push(const Arguments& arguments) {
   return PushFile(arguments.positional[0], control::v1::PushRequest::POLICY);

@@ -133,6 +133,9 @@ std::string StatusText(const control::v1::Status& status) {
                     ", FUSE ", Printable(status.kernel().protocol()), ": ",
                     Features(status.kernel()), "\n");
   }
+  for (const std::string& warning : status.warnings()) {
+    absl::StrAppend(&text, "warning ", Printable(warning), "\n");
+  }
   for (const control::v1::VolumeStatus& volume : status.volumes()) {
     text += VolumeText(volume);
   }

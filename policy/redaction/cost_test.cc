@@ -233,7 +233,7 @@ std::string Repeated(std::string_view piece, size_t size) {
 }
 
 // Files made to cost as much as they can.
-TEST(CostTest, MemoryIsBounded) {
+TEST(CostTest, MemoryAndTimeAreBounded) {
   const Limits limits;
   constexpr size_t kMuch = 4 << 20;
   const std::string gps = absl::StrCat(
@@ -307,6 +307,7 @@ TEST(CostTest, MemoryIsBounded) {
       EXPECT_LE(one.most, kMiB) << name;
       EXPECT_LE(one.bytes, limits.read_bytes) << name;
       EXPECT_LE(one.reads, static_cast<int>(limits.reads)) << name;
+      EXPECT_LE(one.milliseconds, 100) << name;
     }
   }
 }

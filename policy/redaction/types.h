@@ -44,7 +44,7 @@ struct Limits {
   // Calls of ByteSource::Read.
   uint32_t reads = 16384;
   // Boxes, chunks, segments, directory entries and samples.
-  uint32_t steps = 1 << 17;
+  uint32_t steps = 1 << 16;
   // Ranges held: 16 bytes each.
   uint32_t ranges = 24576;
   // Pieces of metadata found inside others.

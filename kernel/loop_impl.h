@@ -1,0 +1,133 @@
+// The inside of a loop, which its two halves share: those who serve, and the
+// one who watches over them. For the use of this room.
+#ifndef FUSED_KERNEL_LOOP_IMPL_H_
+#define FUSED_KERNEL_LOOP_IMPL_H_
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <ctime>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "kernel/fd.h"
+#include "kernel/loop.h"
+#include "kernel/session.h"
+#include "kernel/worker_table.h"
+
+namespace fused::kernel {
+
+// In the epoll set.
+inline constexpr uint64_t kWakeKey = 0;
+inline constexpr uint64_t kUnparkedKey = 1;
+inline constexpr uint64_t kFirstKey = 2;
+
+// CLOCK_MONOTONIC.
+inline int64_t NowNanoseconds() {
+  struct timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+struct Loop::Impl {
+  struct Entry {
+    uint64_t key = 0;
+    std::shared_ptr<Session> session;
+    std::function<void()> ended;
+    // Both guarded by `mu`.
+    int users = 0;
+    bool gone = false;
+  };
+
+  struct Worker {
+    std::thread thread;
+    std::atomic<bool> left{false};
+  };
+
+  // A request that waits for others of its uid.
+  struct Parked {
+    std::shared_ptr<Entry> entry;  // entered
+    std::unique_ptr<Session::Buffer> buffer;
+    RequestId request;
+    int64_t since = 0;
+  };
+
+  explicit Impl(const Options& options) : options(options) {}
+  absl::Status Open();
+  void Run(size_t index);
+  void ServeOne(size_t index, uint64_t key,
+                std::unique_ptr<Session::Buffer>& buffer);
+  void Work(size_t index, const std::shared_ptr<Entry>& entry,
+            Session::Buffer& buffer);
+  // Null where it has gone.
+  std::shared_ptr<Entry> Enter(uint64_t key) ABSL_LOCKS_EXCLUDED(mu);
+  void Leave(const std::shared_ptr<Entry>& entry, bool gone)
+      ABSL_LOCKS_EXCLUDED(mu);
+  // Has the set report the session again, to any thread, if it is readable.
+  void Rearm(const Entry& entry);
+
+  // False: it is to be served now.
+  bool Park(const std::shared_ptr<Entry>& entry,
+            std::unique_ptr<Session::Buffer>& buffer)
+      ABSL_LOCKS_EXCLUDED(park_mu);
+  // One that may be served, if there is one.
+  bool Unpark(Parked& parked) ABSL_LOCKS_EXCLUDED(park_mu);
+  void ServeParked(size_t index);
+  void ExpireParked(int64_t now) ABSL_LOCKS_EXCLUDED(park_mu);
+
+  // Of the watching thread.
+  void Watch();
+  // Whether anybody was busy.
+  bool Look();
+  void Expire(const WorkerTable::Work& work);
+  void Staff(int stuck_now);
+  bool AddWorker();
+  void AbortStuck(const std::vector<WorkerTable::Work>& stuck_now);
+  // Whether a thread that stands in for another is needed no more.
+  bool IsSpare();
+
+  const Options options;
+  Fd set;
+  Fd wake;
+  // Readable: a parked request may be served.
+  Fd unparked;
+  std::atomic<bool> stopping{false};
+  WorkerTable table;
+  std::atomic<int> running{0};
+  std::atomic<int> stuck{0};
+  std::atomic<uint64_t> expired{0};
+  std::atomic<uint64_t> refused{0};
+  std::atomic<uint64_t> aborted{0};
+
+  absl::Mutex mu;
+  uint64_t next_key ABSL_GUARDED_BY(mu) = kFirstKey;
+  absl::flat_hash_map<uint64_t, std::shared_ptr<Entry>> entries
+      ABSL_GUARDED_BY(mu);
+
+  absl::Mutex park_mu;
+  std::deque<Parked> parked ABSL_GUARDED_BY(park_mu);
+  std::atomic<int> parked_count{0};
+
+  // The watching thread's, and Start()'s and Stop()'s before and after it.
+  std::array<std::unique_ptr<Worker>, WorkerTable::kMost> workers;
+  std::array<int64_t, WorkerTable::kMost> told_late{};
+  int most_threads = 0;
+  uint64_t done_before = 0;
+  int64_t moved = 0;
+
+  std::thread watcher;
+  absl::Mutex watch_mu;
+  bool watch_ends ABSL_GUARDED_BY(watch_mu) = false;
+};
+
+}  // namespace fused::kernel
+
+#endif  // FUSED_KERNEL_LOOP_IMPL_H_

@@ -1,0 +1,172 @@
+// Watches over a loop's threads: replaces the stuck, answers what is late, and
+// aborts what holds up everything.
+#include <pthread.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/log/log.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "kernel/libfuse.h"
+#include "kernel/loop_impl.h"
+#include "kernel/status.h"
+
+namespace fused::kernel {
+namespace {
+
+// What a request may take, as a multiple of the deadline.
+int64_t Patience(uint32_t opcode) {
+  switch (opcode) {
+    case FUSE_FSYNC:
+    case FUSE_FSYNCDIR:
+    case FUSE_SYNCFS:
+    case FUSE_FALLOCATE:
+    case FUSE_COPY_FILE_RANGE:
+    case FUSE_RENAME:
+    case FUSE_RENAME2:
+      return 10;
+    default:
+      return 1;
+  }
+}
+
+}  // namespace
+
+void Loop::Impl::ExpireParked(int64_t now) {
+  const int64_t deadline = absl::ToInt64Nanoseconds(options.deadline);
+  std::vector<Parked> late;
+  {
+    absl::MutexLock lock(&park_mu);
+    while (!parked.empty() && now - parked.front().since > deadline) {
+      late.push_back(std::move(parked.front()));
+      parked.pop_front();
+    }
+    parked_count.store(static_cast<int>(parked.size()));
+  }
+  for (const Parked& one : late) {
+    expired.fetch_add(1, std::memory_order_relaxed);
+    one.entry->session->Refuse(*one.buffer, ETIMEDOUT);
+    Leave(one.entry, one.entry->session->ended());
+  }
+}
+
+void Loop::Impl::Expire(const WorkerTable::Work& work) {
+  const std::shared_ptr<Entry> entry = Enter(work.session);
+  if (entry == nullptr) return;
+  if (Session::HasDeadline(work.request)) {
+    LOG(WARNING) << "a request (opcode " << work.request.opcode << ", uid "
+                 << work.request.uid
+                 << ") has taken too long and is answered ETIMEDOUT";
+    expired.fetch_add(1, std::memory_order_relaxed);
+    entry->session->Expire(work.request);
+  }
+  Leave(entry, false);
+}
+
+bool Loop::Impl::AddWorker() {
+  for (size_t i = 0; i < workers.size(); ++i) {
+    if (workers[i] != nullptr) continue;
+    workers[i] = std::make_unique<Worker>();
+    running.fetch_add(1);
+    workers[i]->thread = std::thread([this, i, worker = workers[i].get()] {
+      Run(i);
+      worker->left.store(true);
+    });
+    return true;
+  }
+  return false;
+}
+
+void Loop::Impl::Staff(int stuck_now) {
+  stuck.store(stuck_now);
+  for (std::unique_ptr<Worker>& worker : workers) {
+    if (worker == nullptr || !worker->left.load()) continue;
+    worker->thread.join();
+    worker = nullptr;
+  }
+  const int wanted = std::min(options.threads + stuck_now, most_threads);
+  while (running.load() < wanted && AddWorker()) {
+  }
+}
+
+// The rest of the daemon needs threads; those of a connection whose lower file
+// system never answers do not come back.
+void Loop::Impl::AbortStuck(const std::vector<WorkerTable::Work>& stuck_now) {
+  absl::flat_hash_set<uint64_t> sessions;
+  for (const WorkerTable::Work& work : stuck_now) sessions.insert(work.session);
+  for (const uint64_t key : sessions) {
+    const std::shared_ptr<Entry> entry = Enter(key);
+    if (entry == nullptr) continue;
+    const absl::Status status = entry->session->Abort();
+    LOG(ERROR) << "no request has moved for " << options.abort_after
+               << ": a connection is aborted: " << Describe(status);
+    aborted.fetch_add(1, std::memory_order_relaxed);
+    Leave(entry, false);
+  }
+  most_threads = std::min<int>(most_threads + options.threads,
+                               static_cast<int>(WorkerTable::kMost));
+}
+
+bool Loop::Impl::Look() {
+  const int64_t now = NowNanoseconds();
+  const int64_t limit = absl::ToInt64Nanoseconds(options.stuck);
+  const int64_t deadline = absl::ToInt64Nanoseconds(options.deadline);
+  std::vector<WorkerTable::Work> stuck_now;
+  bool busy = false;
+  table.ForEach([&](const WorkerTable::Work& work) {
+    busy = true;
+    if (now - work.since >= limit) stuck_now.push_back(work);
+  });
+  for (const WorkerTable::Work& work : stuck_now) {
+    const int64_t patience = Patience(work.request.opcode);
+    if (now - work.since < deadline * patience ||
+        std::exchange(told_late[work.worker], work.since) == work.since) {
+      continue;
+    }
+    Expire(work);
+  }
+  ExpireParked(now);
+  Staff(static_cast<int>(stuck_now.size()));
+  // Whom a thread that came back has made room for.
+  if (parked_count.load() > 0) {
+    const uint64_t one = 1;
+    (void)!write(unparked.get(), &one, sizeof(one));
+  }
+  const uint64_t done = table.done();
+  if (done != done_before ||
+      static_cast<int>(stuck_now.size()) < most_threads) {
+    done_before = done;
+    moved = now;
+  } else if (now - moved >= absl::ToInt64Nanoseconds(options.abort_after)) {
+    AbortStuck(stuck_now);
+    moved = now;
+  }
+  return busy;
+}
+
+void Loop::Impl::Watch() {
+  pthread_setname_np(pthread_self(), "fused-watch");
+  moved = NowNanoseconds();
+  absl::Duration pause = options.stuck;
+  while (true) {
+    {
+      absl::MutexLock lock(&watch_mu);
+      if (watch_mu.AwaitWithTimeout(absl::Condition(&watch_ends), pause))
+        return;
+    }
+    // Nobody can be stuck who was not there the last time.
+    pause = Look() ? options.stuck / 2 : options.stuck * 2;
+  }
+}
+
+}  // namespace fused::kernel
