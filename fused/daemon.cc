@@ -19,6 +19,7 @@
 #include "fused/explain.h"
 #include "fused/media_requests.h"
 #include "fused/profile.h"
+#include "fused/rules_change.h"
 #include "fused/version.h"
 #include "kernel/mount.h"
 #include "kernel/status.h"
@@ -196,10 +197,11 @@ bool Daemon::MountVolumes(StartError& error) {
   if (absl::Status status = BindGrants(); !status.ok()) {
     return Fail(error, kExitInternal, status);
   }
-  policies_->OnChange([this] {
-    for (const std::unique_ptr<Volume>& volume : volumes_) {
-      volume->InvalidateAll();
-    }
+  policies_->SetEnforcer([this](const auto& before, const auto& after,
+                                const Retired& former) {
+    control::v1::PushResponse response;
+    EndFormerRules(before, after, former, volumes_, *invalidations_, response);
+    return response;
   });
   return true;
 }
@@ -235,6 +237,7 @@ void Daemon::Stop() {
   if (server_ != nullptr) server_->Stop();
   if (policies_ != nullptr) {
     policies_->OnChange(nullptr);
+    policies_->SetEnforcer(nullptr);
     // Grants hold lower nodes, which the volumes' trees outlive.
     policies_->SetBinder(nullptr).IgnoreError();
     grants_ = nullptr;
@@ -383,7 +386,7 @@ control::v1::HandlesResponse Daemon::Handles(
   std::optional<uid_t> uid;
   if (request.has_uid()) uid = request.uid();
   for (const std::unique_ptr<Volume>& volume : volumes_) {
-    volume->ListHandles(uid, response);
+    volume->ListHandles(uid, request.stale(), response);
   }
   return response;
 }

@@ -14,6 +14,7 @@
 #include "fused/daemon.h"
 #include "fused/metrics/exposition.h"
 #include "fused/metrics/render.h"
+#include "fused/rules_change.h"
 #include "kernel/fd.h"
 #include "kernel/packet.h"
 #include "kernel/status.h"
@@ -115,6 +116,14 @@ void Daemon::TellPush(bool apps, std::string_view what, uid_t uid,
 control::v1::PushResponse Daemon::Push(
     const control::v1::PushRequest& request) {
   control::v1::PushResponse response = policies_->Push(request);
+  // Also where nothing has changed: somebody may hold what an earlier push
+  // forbade.
+  if (request.revoke() != control::v1::PushRequest::REVOKE_UNSPECIFIED &&
+      response.accepted() && !request.dry_run() &&
+      state_now_.load() == State::kServing) {
+    RevokeStale(volumes_, request.revoke() == control::v1::PushRequest::SIGNAL,
+                response);
+  }
   if (!request.dry_run()) {
     TellPush(request.kind() == control::v1::PushRequest::APPS,
              control::v1::PushRequest::Kind_Name(request.kind()),

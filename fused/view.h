@@ -35,6 +35,7 @@
 #include "kernel/invalidation.h"
 #include "kernel/operations.h"
 #include "kernel/session.h"
+#include "policy/changes.h"
 #include "policy/engine.h"
 #include "proto/control.pb.h"
 
@@ -77,9 +78,21 @@ class View : public kernel::Operations {
     return peer_->session().lock();
   }
 
-  // Appends a description of each open handle (of `uid` only, where given).
-  void ListHandles(std::optional<uid_t> uid,
+  // Appends a description of each open handle (of `uid` only, where given; the
+  // stale only, which the kernel serves and the rules forbid).
+  void ListHandles(std::optional<uid_t> uid, bool stale_only,
                    control::v1::HandlesResponse& response) const;
+
+  // After a change of rules that concerns this view; see Volume::TellRules().
+  // Makes the kernel look every name up again.
+  void TellRules() const;
+  // Posts what is done when the kernel has entered all names of listings that
+  // were made before `epoch`. False: there are none.
+  bool PostListings(uint64_t epoch) const;
+  // Takes from open files what the rules do not allow any more, as far as that
+  // can be; how many are left that the kernel serves.
+  uint64_t AfterRules(const policy::Changes& changes);
+  void FindStale(std::vector<StaleFile>& stale) const;
 
   // kernel::Operations.
   void Init(const kernel::Connection& connection) override;
@@ -207,6 +220,7 @@ class View : public kernel::Operations {
   using Target = ViewTarget;
   using NewHandle = ViewNewHandle;
   using NewFile = ViewNewFile;
+  using Standing = ViewStanding;
 
   bool posix() const { return context_.posix; }
 
@@ -406,6 +420,12 @@ class View : public kernel::Operations {
   absl::StatusOr<policy::Decision> CheckCreate(const Actor& actor,
                                                const Target& target,
                                                const Intent& intent) const;
+
+  // view_recheck.cc
+  static bool ShowsLocation(const Handle& handle);
+  Standing StandingOf(const Actor& actor, const Handle& handle) const;
+  // EACCES where the rules in force forbid what the handle was opened for.
+  absl::Status Recheck(const Handle& handle) const;
 
   // view_io.cc
   absl::Status ClearSetIdUnlessRoot(const kernel::Caller& caller, int fd) const;

@@ -155,6 +155,10 @@ absl::Status View::CheckSetAttributes(
     const kernel::SetAttributes& values) const {
   if (posix()) return absl::OkStatus();
   policy::OperationSet operations = Operation::kLookup;
+  if (handle != nullptr && handle->record.intent.write) {
+    const absl::Status status = Recheck(*handle);
+    if (!status.ok()) return status;
+  }
   if (values.set_size) {
     // A truncation through a descriptor is judged by what it was opened for.
     if (handle == nullptr) {

@@ -128,6 +128,14 @@ void View::ReadDirectory(const kernel::Caller& caller, kernel::NodeId node,
   if (handle == nullptr) return reply.Error(BadHandle());
   // On behalf of who opened it, whoever holds the descriptor now.
   const Actor actor = ActorOf(handle->uid);
+  if (!posix() && !Check(actor, handle->node->Classify(*actor.snapshot).object,
+                         Operation::kList)
+                       .ok()) {
+    return reply.Error(AccessDenied());
+  }
+  if (reply.plus()) {
+    handle->listed.store(actor.snapshot->epoch(), std::memory_order_release);
+  }
   std::vector<kernel::NodeId> entered;
   const absl::Status status =
       FillDirectory(actor, *handle, offset, reply, entered);

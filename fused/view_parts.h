@@ -101,6 +101,27 @@ struct ViewTarget {
   const std::string& place_name() const { return alias_of ? *alias_of : name; }
 };
 
+// What the rules in force say of an open file.
+enum class ViewStanding {
+  kGood,
+  kForbidden,
+  // It may be read, but not where it was made.
+  kTellsLocation,
+};
+
+// An open file that the kernel serves against the rules.
+struct StaleFile {
+  std::string volume;
+  // Of the view; empty for the shared view.
+  std::string package;
+  uid_t uid = 0;
+  std::string path;
+  std::string reason;
+  // As its holders see it.
+  dev_t device = 0;
+  ino_t inode = 0;
+};
+
 // What a new handle is made of.
 struct ViewNewHandle {
   std::shared_ptr<Handle> handle;
