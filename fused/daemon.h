@@ -104,6 +104,8 @@ class Daemon : public control::Backend {
   void StartObserving();
   void WriteTextfile();
   std::string RenderMetrics(metrics::Exposition::Format format);
+  control::v1::PushResponse PushFrom(const control::v1::PushRequest& request,
+                                     state::v1::Origin::Kind origin);
   void TellPush(bool apps, std::string_view what, uid_t uid,
                 const control::v1::PushResponse& response);
   static std::string PackageOf(const policy::Snapshot& snapshot, uid_t uid);

@@ -13,6 +13,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "fused/audit/config.h"
 #include "kernel/status.h"
 #include "policy/parse_message.h"
 
@@ -124,7 +125,11 @@ class Reader {
     if (file_.maintain_seconds() != 0) {
       settings.maintain_seconds = file_.maintain_seconds();
     }
-    settings.audit = file_.audit();
+    if (auto audit = audit::Complete(file_.audit()); audit.ok()) {
+      settings.audit = *std::move(audit);
+    } else {
+      Say("audit", std::string(audit.status().message()));
+    }
     if (file_.metrics_seconds() != 0) {
       settings.metrics_seconds = file_.metrics_seconds();
     }

@@ -113,6 +113,7 @@ TEST_F(RenderTest, Names) {
                           "counter fused_audit_records",
                           "gauge fused_backing_ids",
                           "gauge fused_build_info",
+                          "counter fused_connections_aborted",
                           "counter fused_control_refused",
                           "counter fused_cpu_seconds",
                           "counter fused_decisions",
@@ -135,10 +136,16 @@ TEST_F(RenderTest, Names) {
                           "counter fused_pushes",
                           "histogram fused_request_duration_seconds",
                           "counter fused_requests",
+                          "counter fused_requests_expired",
+                          "gauge fused_requests_parked",
+                          "counter fused_requests_refused",
                           "gauge fused_resident_memory_peak_bytes",
                           "gauge fused_serving",
+                          "gauge fused_threads",
+                          "gauge fused_threads_stuck",
                           "counter fused_unanswered",
-                          "gauge fused_views"}));
+                          "gauge fused_views",
+                          "counter fused_views_of_changes"}));
 }
 
 // Each metric and label that the dashboard asks for is there.

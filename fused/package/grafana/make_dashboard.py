@@ -140,6 +140,23 @@ PANELS = [
         "percentunit",
     ),
     (
+        "Threads",
+        [
+            ("fused_threads", "threads"),
+            ("fused_threads_stuck", "stuck in the lower file system"),
+            ("fused_requests_parked", "requests that wait"),
+            (f"rate(fused_requests_expired_total{RATE})", "expired"),
+            (f"rate(fused_requests_refused_total{RATE})", "refused"),
+            (f"rate(fused_connections_aborted_total{RATE})", "connections aborted"),
+        ],
+        "short",
+    ),
+    (
+        "Changes of rules, by view",
+        [(rate("fused_views_of_changes_total", "result", ""), "{{result}}")],
+        "short",
+    ),
+    (
         "Media index",
         [
             ("fused_media_pending_writes{volume=~\"$volume\"}", "writes that wait"),
