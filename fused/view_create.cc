@@ -40,10 +40,14 @@ absl::StatusOr<policy::Decision> View::CheckCreate(const Actor& actor,
   policy::OperationSet operations = Operation::kCreate;
   policy::Decision decision =
       actor.snapshot->DecideName(actor.subject, made, operations, target.name);
-  if (!decision.allowed()) return StatusOf(decision.error);
+  if (!decision.allowed()) {
+    NoteShadow(actor, made, operations, decision);
+    return StatusOf(decision.error);
+  }
   if (intent.read) operations = operations | Operation::kRead;
   if (intent.write) operations = operations | Operation::kWrite;
   decision = actor.snapshot->Decide(actor.subject, made, operations);
+  NoteShadow(actor, made, operations, decision);
   if (!decision.allowed()) return StatusOf(decision.error);
   // A new file holds nothing to redact, and its maker may see it.
   if (decision.io == policy::IoMode::kRedacted) {
