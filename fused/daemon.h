@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "fused/control/backend.h"
 #include "fused/control/server.h"
+#include "fused/drop_in.h"
 #include "fused/grant_book.h"
 #include "fused/media/index.h"
 #include "fused/policy_manager.h"
@@ -93,6 +94,7 @@ class Daemon : public control::Backend {
   bool MountVolumes(StartError& error);
   absl::Status BindGrants();
   bool Listen(StartError& error);
+  bool TakeDropIns(StartError& error);
   absl::StatusOr<Volume*> FindVolume(const std::string& name) const;
   absl::StatusOr<ViewIdentity> IdentityOf(const std::string& package,
                                           uint32_t user) const;
@@ -115,6 +117,7 @@ class Daemon : public control::Backend {
   // Held while the index's thread uses the volumes.
   absl::Mutex late_mutex_;
   std::unique_ptr<Timer> maintenance_;
+  std::unique_ptr<DropIn> drop_in_;
 };
 
 }  // namespace fused

@@ -62,7 +62,7 @@ std::optional<std::string>* FlagNamed(FlagValues& flags,
       {"state_dir", &flags.state_dir},     {"control", &flags.control},
       {"views_dir", &flags.views_dir},     {"transport", &flags.transport},
       {"passthrough", &flags.passthrough}, {"profile", &flags.profile},
-      {"admin_uids", &flags.admin_uids}};
+      {"admin_uids", &flags.admin_uids},   {"drop_in_dir", &flags.drop_in_dir}};
   for (const auto& [known, value] : kNamed) {
     if (known == name) return value;
   }
