@@ -14,6 +14,7 @@
 #include "fused/audit/log.h"
 #include "fused/control/backend.h"
 #include "fused/control/server.h"
+#include "fused/drop_in.h"
 #include "fused/grant_book.h"
 #include "fused/media/index.h"
 #include "fused/metrics/exposition.h"
@@ -113,6 +114,7 @@ class Daemon : public control::Backend {
   bool MountVolumes(StartError& error);
   absl::Status BindGrants();
   bool Listen(StartError& error);
+  bool TakeDropIns(StartError& error);
   absl::StatusOr<Volume*> FindVolume(const std::string& name) const;
   absl::StatusOr<ViewIdentity> IdentityOf(const std::string& package,
                                           uint32_t user) const;
@@ -141,6 +143,7 @@ class Daemon : public control::Backend {
   // Held while the index's thread uses the volumes.
   absl::Mutex late_mutex_;
   std::unique_ptr<Timer> maintenance_;
+  std::unique_ptr<DropIn> drop_in_;
   std::unique_ptr<Timer> textfile_;
 };
 

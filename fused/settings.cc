@@ -318,6 +318,7 @@ Issue Origin::At(std::string_view field, std::string reason,
       {"state_dir", flags_.state_dir.has_value()},
       {"control", flags_.control.has_value()},
       {"views_dir", flags_.views_dir.has_value()},
+      {"drop_in_dir", flags_.drop_in_dir.has_value()},
       {"transport", flags_.transport.has_value()},
       {"admin_uids", flags_.admin_uids.has_value()},
       {"threads", flags_.threads.has_value()},
@@ -366,6 +367,7 @@ std::optional<Settings> ReadSettings(
       Path(flags.state_dir, file.state_dir(), "/var/lib/fused");
   settings.control =
       Path(flags.control, file.control(), "/run/fused/control.sock");
+  settings.drop_in_dir = Path(flags.drop_in_dir, file.drop_in_dir(), "");
   settings.views_dir =
       Path(flags.views_dir, file.views_dir(), "/run/fused/views");
   settings.metrics_textfile =
