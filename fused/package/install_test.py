@@ -196,6 +196,21 @@ class ExamplesTest(unittest.TestCase):
                 self.assertEqual(shown.stderr, "")
                 self.assertNotIn("@", re.sub(r"\S+@\S+\.\w+", "", shown.stdout))
 
+    def test_completion(self):
+        def complete(*words):
+            script = 'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _fusedctl; echo "${COMPREPLY[@]}"'
+            source = ". /usr/share/bash-completion/completions/fusedctl; "
+            return run("bash", "-uc", source + script, "bash", *words).stdout.split()
+
+        self.assertEqual(complete("fusedctl", "pus"), ["push"])
+        self.assertEqual(complete("fusedctl", "push", "--d"), ["--dry_run"])
+        self.assertEqual(complete("fusedctl", "--json", "view", "--pack"), ["--package="])
+        self.assertEqual(complete("fusedctl", "sync", "--pack"), [])
+        zsh = "/usr/share/zsh/vendor-completions/_fusedctl"
+        run("zsh", "-n", zsh)
+        with open(zsh, encoding="utf8") as script:
+            self.assertRegex(script.read(), r"\n +push\) offered=\(.*--dry_run")
+
     def test_every_command_is_described(self):
         page = run("zcat", "/usr/share/man/man1/fusedctl.1.gz").stdout
         for line in re.findall(r"^  ([a-z]\w*)", run("fusedctl", "--help").stdout, re.M):
