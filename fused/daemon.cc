@@ -19,6 +19,7 @@
 #include "fused/explain.h"
 #include "fused/media_requests.h"
 #include "fused/profile.h"
+#include "fused/rules_change.h"
 #include "fused/version.h"
 #include "kernel/mount.h"
 #include "kernel/status.h"
@@ -68,6 +69,7 @@ std::unique_ptr<Daemon> Daemon::Start(const Settings& settings,
     return nullptr;
   }
   daemon->state_now_ = State::kServing;
+  daemon->StartObserving();
   daemon->maintenance_ = std::make_unique<Timer>(
       absl::Seconds(settings.maintain_seconds),
       [daemon = daemon.get()] { daemon->Maintain({}).status().IgnoreError(); });
@@ -85,6 +87,7 @@ bool Daemon::Prepare(StartError& error) {
       StateDir::Open(settings_.state_dir);
   if (!state.ok()) return Fail(error, kExitUsage, state.status());
   state_ = *std::move(state);
+  if (!OpenAudit(error)) return false;
   absl::StatusOr<std::unique_ptr<PolicyManager>> policies =
       PolicyManager::Create({settings_.policy, settings_.apps}, state_.get());
   if (!policies.ok()) {
@@ -152,6 +155,8 @@ bool Daemon::MountVolumes(StartError& error) {
   StartIndex();
   Volume::Shared shared;
   shared.index = index_.get();
+  shared.audit = audit_.get();
+  shared.registry = &registry_;
   shared.rules = &policies_->rules();
   shared.invalidations = invalidations_.get();
   shared.loop = loop_.get();
@@ -192,10 +197,11 @@ bool Daemon::MountVolumes(StartError& error) {
   if (absl::Status status = BindGrants(); !status.ok()) {
     return Fail(error, kExitInternal, status);
   }
-  policies_->OnChange([this] {
-    for (const std::unique_ptr<Volume>& volume : volumes_) {
-      volume->InvalidateAll();
-    }
+  policies_->SetEnforcer([this](const auto& before, const auto& after,
+                                const Retired& former) {
+    control::v1::PushResponse response;
+    EndFormerRules(before, after, former, volumes_, *invalidations_, response);
+    return response;
   });
   return true;
 }
@@ -226,10 +232,12 @@ void Daemon::Stop() {
   }
   stopping_ = true;
   maintenance_ = nullptr;
+  textfile_ = nullptr;
   // Nobody asks any more; then nothing is posted any more; then nobody comes.
   if (server_ != nullptr) server_->Stop();
   if (policies_ != nullptr) {
     policies_->OnChange(nullptr);
+    policies_->SetEnforcer(nullptr);
     // Grants hold lower nodes, which the volumes' trees outlive.
     policies_->SetBinder(nullptr).IgnoreError();
     grants_ = nullptr;
@@ -246,6 +254,11 @@ void Daemon::Stop() {
   volumes_.clear();
   index_ = nullptr;
   invalidations_ = nullptr;
+  if (audit_ != nullptr) {
+    audit_->Say(
+        audit::NewRecord(audit::v1::Record::STATE, "the daemon has stopped"));
+    audit_ = nullptr;
+  }
 }
 
 control::v1::Status Daemon::GetStatus() {
@@ -269,21 +282,6 @@ control::v1::Status Daemon::GetStatus() {
     (*kernel.mutable_features())[name] = has;
   }
   return status;
-}
-
-control::v1::PushResponse Daemon::Push(
-    const control::v1::PushRequest& request) {
-  return policies_->Push(request);
-}
-
-control::v1::PushResponse Daemon::Rollback(
-    const control::v1::RollbackRequest& request) {
-  return policies_->Rollback(request);
-}
-
-control::v1::PushResponse Daemon::ChangeApps(
-    const control::v1::AppsDeltaRequest& request) {
-  return policies_->ChangeApps(request);
 }
 
 control::v1::HistoryResponse Daemon::History(
@@ -388,7 +386,7 @@ control::v1::HandlesResponse Daemon::Handles(
   std::optional<uid_t> uid;
   if (request.has_uid()) uid = request.uid();
   for (const std::unique_ptr<Volume>& volume : volumes_) {
-    volume->ListHandles(uid, response);
+    volume->ListHandles(uid, request.stale(), response);
   }
   return response;
 }

@@ -56,10 +56,14 @@ struct HandleRecord {
 class Handle {
  public:
   Handle(const HandleRecord& record, std::shared_ptr<Node> node)
-      : record(record), node(std::move(node)) {}
+      : record(record), node(std::move(node)), judged(record.epoch << 1 | 1) {}
 
   const HandleRecord record;
   const std::shared_ptr<Node> node;
+
+  // The epoch that it was last judged under, twice, plus one where it may go
+  // on.
+  mutable std::atomic<uint64_t> judged;
 
   // Reads see no location. Never with a backing id.
   bool redacted() const { return record.io == policy::IoMode::kRedacted; }
@@ -99,6 +103,9 @@ class DirectoryHandle {
   const uid_t uid;
   // The reader's; for fsync.
   const int descriptor;
+
+  // The epoch of the last listing whose names the kernel entered; 0: none.
+  std::atomic<uint64_t> listed{0};
 
   // One reading at a time: the lower descriptor has one position. A mutex that
   // system calls are made under, of this handle alone.

@@ -64,11 +64,11 @@ absl::Status PolicyManager::CommitDelta(
     candidate.snapshot = std::move(snapshot);
     return Commit(std::move(candidate), warnings);
   }
-  const InForce now = rules_.in_force();
-  std::shared_ptr<const Grants> grants = now.grants;
-  const bool any = !snapshot->grants().empty() || now.grants != nullptr;
-  if (any &&
-      (TouchesGrants(request) || !snapshot->SharesIndices(*now.snapshot))) {
+  // Not kept as what is in force: who ends it would wait for this.
+  std::shared_ptr<const Grants> grants = rules_.in_force().grants;
+  const bool any = !snapshot->grants().empty() || grants != nullptr;
+  if (any && (TouchesGrants(request) ||
+              !snapshot->SharesIndices(*rules_.snapshot()))) {
     absl::StatusOr<std::shared_ptr<const Grants>> bound =
         Bind(*snapshot, warnings);
     if (!bound.ok()) return bound.status();
@@ -118,6 +118,7 @@ PushResponse PolicyManager::ChangeApps(const AppsDeltaRequest& request) {
   response.set_changed(changed);
   response.set_version(VersionOf(Line::kApps));
   response.set_epoch(epoch_);
+  response.MergeFrom(std::exchange(enforced_, {}));
   return response;
 }
 

@@ -9,6 +9,7 @@
 #include "fused/grants.h"
 #include "fused/policy_load.h"
 #include "kernel/status.h"
+#include "policy/diff.h"
 
 namespace fused {
 namespace {
@@ -27,6 +28,17 @@ HistoryEntry EntryOf(uint64_t version, const std::string& sha256,
   entry.set_sha256(sha256);
   *entry.mutable_origin() = origin;
   return entry;
+}
+
+// Which decisions change, where that is asked; `after` may be null.
+void AddDiff(const control::v1::PushRequest& request, const Snapshot& before,
+             const Snapshot* after, control::v1::PushResponse& response) {
+  if (!request.diff() || after == nullptr) return;
+  // Other pushes wait meanwhile.
+  constexpr policy::DiffLimits kLimits = {.decisions = 5'000'000,
+                                          .callers = 64};
+  *response.mutable_diff() =
+      control::ToMessage(policy::Diff(before, *after, kLimits));
 }
 
 }  // namespace
@@ -51,6 +63,11 @@ void PolicyManager::OnChange(std::function<void()> changed) {
   changed_ = std::move(changed);
 }
 
+void PolicyManager::SetEnforcer(Enforcer enforcer) {
+  absl::MutexLock lock(&mutex_);
+  enforcer_ = std::move(enforcer);
+}
+
 absl::StatusOr<std::shared_ptr<const Grants>> PolicyManager::Bind(
     const Snapshot& snapshot, Issues& warnings) {
   if (!binder_) return std::shared_ptr<const Grants>();
@@ -59,7 +76,9 @@ absl::StatusOr<std::shared_ptr<const Grants>> PolicyManager::Bind(
 
 void PolicyManager::PutInForce(InForce next) {
   epoch_ = next.snapshot->epoch();
-  rules_.Set(std::move(next.snapshot), std::move(next.grants));
+  const std::shared_ptr<const Snapshot> before = rules_.snapshot();
+  const Retired former = rules_.Set(next.snapshot, std::move(next.grants));
+  if (enforcer_) enforced_ = enforcer_(before, next.snapshot, former);
   if (changed_) changed_();
 }
 
@@ -156,6 +175,8 @@ PushResponse PolicyManager::PushPolicy(const PushRequest& request,
     candidate.snapshot = Snapshot::Build(
         epoch_ + 1, loaded->compiled, {rules_.snapshot()->apps(), {}}, issues);
   }
+  PushResponse more;
+  AddDiff(request, *rules_.snapshot(), candidate.snapshot.get(), more);
   bool accepted = candidate.snapshot != nullptr;
   if (accepted && !request.dry_run()) {
     candidate.line = Line::kPolicy;
@@ -173,6 +194,7 @@ PushResponse PolicyManager::PushPolicy(const PushRequest& request,
   control::AddIssues(issues, response);
   response.set_accepted(accepted);
   response.set_changed(accepted);
+  response.MergeFrom(more);
   return response;
 }
 
@@ -197,6 +219,8 @@ PushResponse PolicyManager::PushApps(const PushRequest& request,
   }
   const std::string problem = VersionProblem(Line::kApps, version);
   if (!problem.empty()) issues.push_back(parsed->source.At("version", problem));
+  PushResponse more;
+  AddDiff(request, *rules_.snapshot(), candidate.snapshot.get(), more);
   bool accepted = candidate.snapshot != nullptr && problem.empty();
   if (accepted && !request.dry_run()) {
     candidate.line = Line::kApps;
@@ -214,6 +238,7 @@ PushResponse PolicyManager::PushApps(const PushRequest& request,
   control::AddIssues(issues, response);
   response.set_accepted(accepted);
   response.set_changed(accepted);
+  response.MergeFrom(more);
   return response;
 }
 
@@ -228,8 +253,11 @@ PushResponse PolicyManager::Push(const PushRequest& request,
   origin.set_uid(request.peer_uid());
   origin.set_file(request.file_name());
   absl::MutexLock lock(&mutex_);
-  return request.kind() == PushRequest::APPS ? PushApps(request, origin)
-                                             : PushPolicy(request, origin);
+  PushResponse response = request.kind() == PushRequest::APPS
+                              ? PushApps(request, origin)
+                              : PushPolicy(request, origin);
+  response.MergeFrom(std::exchange(enforced_, {}));
+  return response;
 }
 
 void PolicyManager::FillStatus(control::v1::Status& status) const {

@@ -63,6 +63,15 @@ class PolicyManager {
   // lock is held that a request needs.
   void OnChange(std::function<void()> changed);
 
+  // Ends what is decided by the rules that were in force, before the push that
+  // replaced them is acknowledged; what it says goes into the answer. As
+  // OnChange(), and before that.
+  using Enforcer = std::function<control::v1::PushResponse(
+      const std::shared_ptr<const policy::Snapshot>& before,
+      const std::shared_ptr<const policy::Snapshot>& after,
+      const Retired& former)>;
+  void SetEnforcer(Enforcer enforcer);
+
   control::v1::PushResponse Push(const control::v1::PushRequest& request);
   // The same, from elsewhere than the control socket.
   control::v1::PushResponse Push(const control::v1::PushRequest& request,
@@ -172,6 +181,9 @@ class PolicyManager {
   AppsJournal journal_ ABSL_GUARDED_BY(mutex_);
   Binder binder_ ABSL_GUARDED_BY(mutex_);
   std::function<void()> changed_ ABSL_GUARDED_BY(mutex_);
+  Enforcer enforcer_ ABSL_GUARDED_BY(mutex_);
+  // What the enforcer said of the last commit.
+  control::v1::PushResponse enforced_ ABSL_GUARDED_BY(mutex_);
   uint64_t epoch_ ABSL_GUARDED_BY(mutex_) = 0;
   Rules rules_;
 

@@ -85,6 +85,7 @@ PushResponse PolicyManager::Rollback(
   control::AddIssues(issues, response);
   response.set_accepted(accepted);
   response.set_changed(accepted);
+  response.MergeFrom(std::exchange(enforced_, {}));
   return response;
 }
 

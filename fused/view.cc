@@ -130,42 +130,4 @@ kernel::BackingRegistry::Stats View::backing_stats() const {
   return session->backing().stats();
 }
 
-void View::ListHandles(std::optional<uid_t> uid,
-                       control::v1::HandlesResponse& response) const {
-  const std::shared_ptr<const policy::Snapshot> snapshot =
-      context_.rules->snapshot();
-  for (const std::shared_ptr<Handle>& handle : files_.All()) {
-    const HandleRecord& record = handle->record;
-    if (uid.has_value() && record.uid != *uid) continue;
-    control::v1::Handle& out = *response.add_handles();
-    out.set_fh(record.id);
-    out.set_package(identity_.package);
-    out.set_user(identity_.user);
-    out.set_uid(record.uid);
-    out.set_path(handle->node->lower->tree().PathOf(*handle->node->lower));
-    out.set_io(handle->backing.valid() ? "PASSTHROUGH"
-               : handle->redacted()    ? "REDACTED"
-                                       : "DAEMON");
-    out.set_read(record.intent.read);
-    out.set_write(record.intent.write);
-    out.set_backing_id(handle->backing.valid() ? handle->backing.id() : 0);
-    out.set_epoch(record.epoch);
-    // A rule's place has its meaning in its own epoch only.
-    if (record.epoch == snapshot->epoch()) {
-      out.set_rule(std::string(snapshot->policy().RuleName(record.rule)));
-    }
-  }
-  for (const std::shared_ptr<DirectoryHandle>& handle : directories_.All()) {
-    if (uid.has_value() && handle->uid != *uid) continue;
-    control::v1::Handle& out = *response.add_handles();
-    out.set_fh(handle->id);
-    out.set_package(identity_.package);
-    out.set_user(identity_.user);
-    out.set_uid(handle->uid);
-    out.set_path(handle->node->lower->tree().PathOf(*handle->node->lower));
-    out.set_read(true);
-    out.set_directory(true);
-  }
-}
-
 }  // namespace fused

@@ -35,6 +35,7 @@
 #include "kernel/invalidation.h"
 #include "kernel/operations.h"
 #include "kernel/session.h"
+#include "policy/changes.h"
 #include "policy/engine.h"
 #include "proto/control.pb.h"
 
@@ -77,14 +78,28 @@ class View : public kernel::Operations {
     return peer_->session().lock();
   }
 
-  // Appends a description of each open handle (of `uid` only, where given).
-  void ListHandles(std::optional<uid_t> uid,
+  // Appends a description of each open handle (of `uid` only, where given; the
+  // stale only, which the kernel serves and the rules forbid).
+  void ListHandles(std::optional<uid_t> uid, bool stale_only,
                    control::v1::HandlesResponse& response) const;
+
+  // After a change of rules that concerns this view; see Volume::TellRules().
+  // Makes the kernel look every name up again.
+  void TellRules() const;
+  // Posts what is done when the kernel has entered all names of listings that
+  // were made before `epoch`. False: there are none.
+  bool PostListings(uint64_t epoch) const;
+  // Takes from open files what the rules do not allow any more, as far as that
+  // can be; how many are left that the kernel serves.
+  uint64_t AfterRules(const policy::Changes& changes);
+  void FindStale(std::vector<StaleFile>& stale) const;
 
   // kernel::Operations.
   void Init(const kernel::Connection& connection) override;
   void Destroy() override;
   void Received(uint32_t opcode) override { counters_.Received(opcode); }
+  void Served(uint32_t opcode, uid_t uid, std::optional<int> error,
+              uint64_t nanoseconds) override;
 
   void Lookup(const kernel::Caller& caller, kernel::NodeId parent,
               const char* name, kernel::EntryReply reply) override;
@@ -205,6 +220,7 @@ class View : public kernel::Operations {
   using Target = ViewTarget;
   using NewHandle = ViewNewHandle;
   using NewFile = ViewNewFile;
+  using Standing = ViewStanding;
 
   bool posix() const { return context_.posix; }
 
@@ -247,7 +263,25 @@ class View : public kernel::Operations {
   // Whether the lower file is of a type that the profile shows.
   bool Shows(mode_t type) const;
   std::optional<Owner> OwnerFor(const Actor& actor) const;
-  void CountDenied(const absl::Status& status);
+
+  // view_audit.cc
+  // The decision as a status; a denial is kept for the audit log.
+  static absl::Status Verdict(const Actor& actor, const policy::Object& object,
+                              const policy::Decision& decision);
+  // A request, by its opcode, about the node, or a name in it, was refused:
+  // counts and records it where that was a denial.
+  void CountDenied(const Actor& actor, uint32_t opcode, kernel::NodeId node,
+                   std::string_view name, const absl::Status& status);
+  // Records only.
+  void AuditDenied(const Actor& actor, uint32_t opcode, kernel::NodeId node,
+                   std::string_view name, const absl::Status& status) const;
+  void AuditRedacted(const Actor& actor, const Node& node,
+                     const policy::Decision& decision) const;
+  void CountVerdict(const Actor& actor, policy::RuleId rule,
+                    metrics::Verdict verdict) const;
+  void DescribeActor(const Actor& actor, audit::Event& event) const;
+  // Relative to the volume, as far as it is known.
+  static std::string PathOf(const Node& node);
 
   // view_lookup.cc
   absl::StatusOr<Target> Resolve(const Actor& actor, kernel::NodeId parent,
@@ -386,6 +420,12 @@ class View : public kernel::Operations {
   absl::StatusOr<policy::Decision> CheckCreate(const Actor& actor,
                                                const Target& target,
                                                const Intent& intent) const;
+
+  // view_recheck.cc
+  static bool ShowsLocation(const Handle& handle);
+  Standing StandingOf(const Actor& actor, const Handle& handle) const;
+  // EACCES where the rules in force forbid what the handle was opened for.
+  absl::Status Recheck(const Handle& handle) const;
 
   // view_io.cc
   absl::Status ClearSetIdUnlessRoot(const kernel::Caller& caller, int fd) const;

@@ -1,6 +1,7 @@
 // Listing directories.
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -31,7 +32,7 @@ void View::OpenDirectory(const kernel::Caller& caller, kernel::NodeId node_id,
     const absl::Status status =
         Check(actor, node->Classify(*actor.snapshot).object, Operation::kList);
     if (!status.ok()) {
-      CountDenied(status);
+      CountDenied(actor, FUSE_OPENDIR, node_id, {}, status);
       return reply.Error(status);
     }
   }
@@ -127,6 +128,14 @@ void View::ReadDirectory(const kernel::Caller& caller, kernel::NodeId node,
   if (handle == nullptr) return reply.Error(BadHandle());
   // On behalf of who opened it, whoever holds the descriptor now.
   const Actor actor = ActorOf(handle->uid);
+  if (!posix() && !Check(actor, handle->node->Classify(*actor.snapshot).object,
+                         Operation::kList)
+                       .ok()) {
+    return reply.Error(AccessDenied());
+  }
+  if (reply.plus()) {
+    handle->listed.store(actor.snapshot->epoch(), std::memory_order_release);
+  }
   std::vector<kernel::NodeId> entered;
   const absl::Status status =
       FillDirectory(actor, *handle, offset, reply, entered);

@@ -43,6 +43,8 @@ absl::StatusOr<std::shared_ptr<Handle>> View::FileFor(kernel::HandleId handle,
   if (found == nullptr) return BadHandle();
   const Intent& intent = found->record.intent;
   if (write ? !intent.write : !intent.read) return BadHandle();
+  const absl::Status status = Recheck(*found);
+  if (!status.ok()) return status;
   return found;
 }
 
@@ -158,6 +160,8 @@ void View::Lseek(const kernel::Caller& caller, kernel::NodeId node,
   if (whence != SEEK_DATA && whence != SEEK_HOLE) {
     return reply.Error(Invalid());
   }
+  const absl::Status status = Recheck(*handle);
+  if (!status.ok()) return reply.Error(status);
   absl::StatusOr<int> fd = handle->Descriptor();
   if (!fd.ok()) return reply.Error(fd.status());
   const off_t found = lseek(*fd, offset, whence);

@@ -88,15 +88,16 @@ policy::Decision View::JudgeGranted(const Actor& actor,
 
 absl::Status View::Check(const Actor& actor, const policy::Object& object,
                          policy::OperationSet operations) const {
-  return StatusOf(Judge(actor, object, operations).error);
+  return Verdict(actor, object, Judge(actor, object, operations));
 }
 
 absl::Status View::CheckNew(const Actor& actor, const policy::Object& made,
                             policy::OperationSet operations,
                             std::string_view name) const {
   if (posix()) return absl::OkStatus();
-  return StatusOf(
-      actor.snapshot->DecideName(actor.subject, made, operations, name).error);
+  return Verdict(
+      actor, made,
+      actor.snapshot->DecideName(actor.subject, made, operations, name));
 }
 
 View::Visibility View::Sees(const Actor& actor,
@@ -107,21 +108,23 @@ View::Visibility View::Sees(const Actor& actor,
   const policy::Snapshot& snapshot = *actor.snapshot;
   int asked = 0;
   int allowed = 0;
+  policy::Object object;
+  policy::Decision decision;
   const auto ask = [&](bool is_directory, policy::AppIndex owner) {
     ++asked;
-    allowed +=
-        snapshot
-            .Decide(actor.subject,
-                    snapshot.ObjectAt(location, name, is_directory, owner),
-                    Operation::kLookup)
-            .allowed();
+    object = snapshot.ObjectAt(location, name, is_directory, owner);
+    decision = snapshot.Decide(actor.subject, object, Operation::kLookup);
+    allowed += decision.allowed();
   };
   if (directory.value_or(true)) ask(true, policy::kNoApp);
   if (!directory.value_or(false)) {
     ask(false, policy::kNoApp);
     if (actor.subject.app != policy::kNoApp) ask(false, actor.subject.app);
   }
-  if (allowed == 0) return Visibility::kNever;
+  if (allowed == 0) {
+    Verdict(actor, object, decision).IgnoreError();
+    return Visibility::kNever;
+  }
   return allowed == asked ? Visibility::kAlways : Visibility::kDepends;
 }
 
@@ -188,13 +191,6 @@ std::optional<Owner> View::OwnerFor(const Actor& actor) const {
   const std::string_view package = actor.snapshot->PackageOf(actor.subject.app);
   if (package.empty()) return std::nullopt;
   return Owner{std::string(package), actor.uid % kUserRange};
-}
-
-void View::CountDenied(const absl::Status& status) {
-  const int error = kernel::ErrnoOf(status);
-  if (error == EACCES || error == EPERM || error == ENOENT) {
-    counters_.denied.fetch_add(1, std::memory_order_relaxed);
-  }
 }
 
 }  // namespace fused

@@ -478,10 +478,10 @@ TEST_F(OpenTest, HandlesAreListed) {
   view.Open(view.Walk("Daemon/f"), O_RDONLY, {kOtherUid, kOtherUid});
   view.Call(FUSE_OPENDIR, kRootNode, fuse_open_in{}, "");
   control::v1::HandlesResponse all;
-  view.view().ListHandles(std::nullopt, all);
+  view.view().ListHandles(std::nullopt, false, all);
   EXPECT_EQ(all.handles_size(), 3);
   control::v1::HandlesResponse others;
-  view.view().ListHandles(kOtherUid, others);
+  view.view().ListHandles(kOtherUid, false, others);
   ASSERT_EQ(others.handles_size(), 1);
   EXPECT_EQ(others.handles(0).path(), "Daemon/f");
   EXPECT_EQ(others.handles(0).io(), "DAEMON");

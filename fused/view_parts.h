@@ -12,9 +12,12 @@
 #include <string>
 #include <string_view>
 
+#include "fused/audit/log.h"
 #include "fused/grants.h"
 #include "fused/handle.h"
 #include "fused/lower_node.h"
+#include "fused/metrics/registry.h"
+#include "fused/metrics/requests.h"
 #include "fused/node.h"
 #include "fused/rules.h"
 #include "fused/user_trees.h"
@@ -39,6 +42,12 @@ struct VolumeContext {
   // The lower tree's own ownership and modes; the kernel checks them, and the
   // policy allows all.
   bool posix = false;
+  std::string volume;
+  // Null: nothing is recorded.
+  audit::Log* audit = nullptr;
+  // Null: nothing is measured.
+  metrics::Requests* requests = nullptr;
+  metrics::Registry* registry = nullptr;
 };
 
 // Whom a view belongs to.
@@ -52,6 +61,13 @@ struct ViewIdentity {
   bool shared() const { return package.empty(); }
 };
 
+// What was last denied in a request, and by which rule.
+struct ViewDenial {
+  policy::Error error = policy::Error::kNone;
+  policy::RuleId rule = policy::kNoRule;
+  policy::ClassId path_class = policy::kOtherClass;
+};
+
 // The rules, and on whose behalf they are asked, for one request.
 struct ViewActor {
   std::shared_ptr<const policy::Snapshot> snapshot;
@@ -62,6 +78,8 @@ struct ViewActor {
   // In the second try of an open (Retries): what may be served redacted is, so
   // that no writer who comes or goes makes it stale again.
   bool retries = false;
+  // For the audit log.
+  mutable ViewDenial denial;
 };
 
 // A name that a request is about: its parent and what stands there, if the
@@ -81,6 +99,27 @@ struct ViewTarget {
   uint64_t recorded = 0;
 
   const std::string& place_name() const { return alias_of ? *alias_of : name; }
+};
+
+// What the rules in force say of an open file.
+enum class ViewStanding {
+  kGood,
+  kForbidden,
+  // It may be read, but not where it was made.
+  kTellsLocation,
+};
+
+// An open file that the kernel serves against the rules.
+struct StaleFile {
+  std::string volume;
+  // Of the view; empty for the shared view.
+  std::string package;
+  uid_t uid = 0;
+  std::string path;
+  std::string reason;
+  // As its holders see it.
+  dev_t device = 0;
+  ino_t inode = 0;
 };
 
 // What a new handle is made of.

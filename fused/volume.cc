@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -111,6 +112,10 @@ absl::StatusOr<std::shared_ptr<Volume::Mounted>> Volume::NewMounted(
   context.fallback = [this](std::string_view reason) { NoteFallback(reason); };
   context.passthrough = settings_.config.passthrough() != config::v1::OFF;
   context.posix = settings_.posix();
+  context.volume = name();
+  context.audit = shared_.audit;
+  context.requests = &requests_;
+  context.registry = shared_.registry;
   return std::make_shared<Mounted>(context, std::move(identity));
 }
 
@@ -139,6 +144,12 @@ absl::StatusOr<kernel::Fd> Volume::Serve(
       kernel::Session::Create(options, &mounted->view, std::move(fuse->device));
   if (!session.ok()) return session.status();
   mounted->session = *std::move(session);
+  struct statx root = {};
+  // Known to the kernel by itself; no request is made.
+  if (statx(fuse->mount.get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0,
+            &root) == 0) {
+    mounted->device = makedev(root.stx_dev_major, root.stx_dev_minor);
+  }
   // One life for both: whoever holds the session holds the view.
   const std::shared_ptr<kernel::Session> alias(mounted, mounted->session.get());
   mounted->view.SetSession(alias);
@@ -146,6 +157,7 @@ absl::StatusOr<kernel::Fd> Volume::Serve(
     absl::MutexLock lock(&mutex_);
     views_.push_back(mounted);
   }
+  Tell(mounted->view.identity(), "a view came");
   absl::Status status =
       shared_.loop->Add(alias, [this, weak = std::weak_ptr<Mounted>(mounted)] {
         if (const std::shared_ptr<Mounted> ended = weak.lock()) Ended(ended);
@@ -158,6 +170,12 @@ absl::StatusOr<kernel::Fd> Volume::Serve(
     return status;
   }
   return std::move(fuse->mount);
+}
+
+bool Volume::Concerns(const policy::Changes& changes, const View& view) {
+  const ViewIdentity& identity = view.identity();
+  return identity.shared() ? changes.ForShared()
+                           : changes.ForPackage(identity.package, identity.uid);
 }
 
 absl::Status Volume::Mount() {
@@ -252,8 +270,19 @@ void Volume::Ended(const std::shared_ptr<Mounted>& mounted) {
     departed_.Add(mounted->view.counters());
     lost = mounted->path == mountpoint();
   }
+  Tell(mounted->view.identity(), "a view went");
   mounted->view.Close();
   if (lost && shared_.lost) shared_.lost();
+}
+
+void Volume::Tell(const ViewIdentity& identity, std::string_view what) const {
+  if (shared_.audit == nullptr) return;
+  audit::v1::Record record =
+      audit::NewRecord(audit::v1::Record::STATE, std::string(what));
+  record.set_volume(name());
+  record.set_package(identity.package);
+  record.set_uid(identity.uid);
+  shared_.audit->Say(std::move(record));
 }
 
 void Volume::InvalidateAll() {
@@ -265,6 +294,56 @@ void Volume::InvalidateAll() {
       mounted->view.ExpireAllNames();
     }
   }
+}
+
+Volume::Told Volume::TellRules(const policy::Changes& changes) {
+  Told told;
+  if (settings_.posix()) return told;
+  for (const std::shared_ptr<Mounted>& mounted : views()) {
+    if (Concerns(changes, mounted->view)) {
+      mounted->view.TellRules();
+      ++told.views;
+    } else {
+      ++told.spared;
+    }
+  }
+  return told;
+}
+
+void Volume::CountTold(const Told& told) {
+  views_told_.fetch_add(told.views, std::memory_order_relaxed);
+  views_spared_.fetch_add(told.spared, std::memory_order_relaxed);
+}
+
+bool Volume::PostListings(const policy::Changes& changes, uint64_t epoch) {
+  bool posted = false;
+  if (settings_.posix()) return posted;
+  for (const std::shared_ptr<Mounted>& mounted : views()) {
+    if (!Concerns(changes, mounted->view)) continue;
+    posted = mounted->view.PostListings(epoch) || posted;
+  }
+  return posted;
+}
+
+uint64_t Volume::AfterRules(const policy::Changes& changes) {
+  uint64_t stale = 0;
+  for (const std::shared_ptr<Mounted>& mounted : views()) {
+    stale += mounted->view.AfterRules(changes);
+  }
+  return stale;
+}
+
+std::vector<StaleFile> Volume::FindStale() const {
+  std::vector<StaleFile> stale;
+  for (const std::shared_ptr<Mounted>& mounted : views()) {
+    const size_t first = stale.size();
+    mounted->view.FindStale(stale);
+    for (size_t i = first; i < stale.size(); ++i) {
+      stale[i].volume = name();
+      stale[i].device = mounted->device;
+    }
+  }
+  return stale;
 }
 
 void Volume::Unmount() {

@@ -19,9 +19,12 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "fused/audit/log.h"
 #include "fused/counters.h"
 #include "fused/lower_node.h"
 #include "fused/media/index.h"
+#include "fused/metrics/registry.h"
+#include "fused/metrics/requests.h"
 #include "fused/rules.h"
 #include "fused/settings.h"
 #include "fused/user_trees.h"
@@ -30,6 +33,7 @@
 #include "kernel/invalidation.h"
 #include "kernel/loop.h"
 #include "kernel/session.h"
+#include "policy/changes.h"
 #include "proto/control.pb.h"
 
 namespace fused {
@@ -48,6 +52,8 @@ class Volume {
     std::string views_dir;
     // Of media volumes.
     media::Index* index = nullptr;
+    audit::Log* audit = nullptr;
+    metrics::Registry* registry = nullptr;
     // Called when the shared view is gone without Unmount(): by umount(8), or
     // because its connection was aborted.
     std::function<void()> lost;
@@ -70,6 +76,7 @@ class Volume {
   bool posix() const { return settings_.posix(); }
   // What an operator should know.
   const std::vector<std::string>& warnings() const { return warnings_; }
+  const metrics::Requests& requests() const { return requests_; }
 
   // Mounts the shared view; returns when it serves.
   absl::Status Mount();
@@ -83,9 +90,24 @@ class Volume {
   // last process in it.
   absl::StatusOr<kernel::Fd> DetachedView(const ViewIdentity& identity);
 
-  // Makes the kernels look every name up again, in all views; for a change of
-  // rules. Returns when they have been told.
+  // Makes the kernels look every name up again, in all views. Returns when they
+  // have been told.
   void InvalidateAll();
+
+  // A change of rules, step by step (see rules_change.h). The first two for
+  // the views that it concerns.
+  // Makes the kernels look every name up again; to be called again when no
+  // request is decided by the former rules any more.
+  struct Told {
+    uint64_t views = 0;
+    uint64_t spared = 0;
+  };
+  Told TellRules(const policy::Changes& changes);
+  void CountTold(const Told& told);
+  // As View's.
+  bool PostListings(const policy::Changes& changes, uint64_t epoch);
+  uint64_t AfterRules(const policy::Changes& changes);
+  std::vector<StaleFile> FindStale() const;
 
   // Unmounts what has a path. Open files of passthrough go on.
   void Unmount();
@@ -99,7 +121,7 @@ class Volume {
                 control::v1::MaintainResponse& response);
 
   void FillStatus(control::v1::VolumeStatus& status) const;
-  void ListHandles(std::optional<uid_t> uid,
+  void ListHandles(std::optional<uid_t> uid, bool stale_only,
                    control::v1::HandlesResponse& response) const;
 
  private:
@@ -113,6 +135,8 @@ class Volume {
     std::unique_ptr<kernel::Session> session;
     // Empty: detached.
     std::string path;
+    // The superblock's, as stat(2) says.
+    dev_t device = 0;
   };
   using MountedList = std::vector<std::shared_ptr<Mounted>>;
 
@@ -126,14 +150,20 @@ class Volume {
   absl::Status MountAppView(const ViewIdentity& identity,
                             const std::string& path);
   void Ended(const std::shared_ptr<Mounted>& mounted);
+  // For the audit log: a view came, or went.
+  void Tell(const ViewIdentity& identity, std::string_view what) const;
   void NoteFallback(std::string_view reason);
   MountedList views() const;
+  static bool Concerns(const policy::Changes& changes, const View& view);
   std::string AppViewPath(std::string_view package, uint32_t user) const;
 
   const VolumeSettings settings_;
   const Shared shared_;
   const std::unique_ptr<UserTrees> trees_;
   std::vector<std::string> warnings_;
+  std::atomic<uint64_t> views_told_{0};
+  std::atomic<uint64_t> views_spared_{0};
+  metrics::Requests requests_;
   // Of views that are gone.
   Counters departed_;
   // Why passthrough is off for the volume as a whole; empty where it is on.

@@ -92,6 +92,8 @@ void Volume::FillStatus(control::v1::VolumeStatus& status) const {
   out.set_coalesced(posted.coalesced);
   out.set_overflows(posted.overflows);
   out.set_queued(posted.queued);
+  out.set_views_told(views_told_.load(std::memory_order_relaxed));
+  out.set_views_spared(views_spared_.load(std::memory_order_relaxed));
 }
 
 absl::StatusOr<control::v1::ScanResponse> Volume::Scan() {
@@ -116,11 +118,11 @@ void Volume::Maintain(int64_t now, const std::atomic<bool>& stop,
   }
 }
 
-void Volume::ListHandles(std::optional<uid_t> uid,
+void Volume::ListHandles(std::optional<uid_t> uid, bool stale_only,
                          control::v1::HandlesResponse& response) const {
   for (const std::shared_ptr<Mounted>& mounted : views()) {
     const int before = response.handles_size();
-    mounted->view.ListHandles(uid, response);
+    mounted->view.ListHandles(uid, stale_only, response);
     for (int i = before; i < response.handles_size(); ++i) {
       response.mutable_handles(i)->set_volume(name());
     }

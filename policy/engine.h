@@ -173,6 +173,7 @@ class Snapshot {
                                        OperationSet operations) const;
 
  private:
+  friend class Changes;
   Snapshot();
   struct Impl;
   std::unique_ptr<Impl> impl_;

@@ -103,4 +103,34 @@ v1::Explanation ToMessage(const policy::Snapshot& snapshot,
   return message;
 }
 
+v1::DecisionChange ToMessage(const policy::Difference& difference) {
+  v1::DecisionChange out;
+  out.mutable_callers()->Add(difference.callers.begin(),
+                             difference.callers.end());
+  out.mutable_path_classes()->Add(difference.path_classes.begin(),
+                                  difference.path_classes.end());
+  out.set_path(difference.path);
+  for (int op = 0; op < policy::kOperations; ++op) {
+    if (!difference.operations.Has(static_cast<policy::Operation>(op))) {
+      continue;
+    }
+    out.add_operations(policy::v1::Operation_Name(
+        static_cast<policy::v1::Operation>(policy::v1::LOOKUP + op)));
+  }
+  out.mutable_objects()->Add(difference.objects.begin(),
+                             difference.objects.end());
+  out.set_before(difference.Before());
+  out.set_after(difference.After());
+  return out;
+}
+
+v1::DiffResult ToMessage(const policy::DiffResult& result) {
+  v1::DiffResult out;
+  for (const policy::Difference& difference : result.differences) {
+    *out.add_changes() = ToMessage(difference);
+  }
+  out.set_complete(result.complete);
+  return out;
+}
+
 }  // namespace fused::control

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string_view>
 
+#include "policy/diff.h"
 #include "policy/engine.h"
 #include "policy/issue.h"
 #include "policy/types.h"
@@ -29,6 +30,9 @@ void AddIssues(const policy::Issues& issues, v1::PushResponse& response);
 v1::Explanation ToMessage(const policy::Snapshot& snapshot,
                           const policy::Object& object,
                           const policy::Explanation& explanation);
+
+v1::DecisionChange ToMessage(const policy::Difference& difference);
+v1::DiffResult ToMessage(const policy::DiffResult& result);
 
 }  // namespace fused::control
 

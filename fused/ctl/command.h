@@ -48,7 +48,11 @@ int App(const Arguments& arguments);
 int History(const Arguments& arguments);
 int Rollback(const Arguments& arguments);
 int Explain(const Arguments& arguments);
+int Diff(const Arguments& arguments);
 int View(const Arguments& arguments);
+int Audit(const Arguments& arguments);
+int Metrics(const Arguments& arguments);
+int Top(const Arguments& arguments);
 int Run(const Arguments& arguments);
 
 // Prints "fusedctl: TEXT" to stderr and returns `code`.
@@ -67,6 +71,9 @@ int PrintPush(const control::v1::PushResponse& response, bool dry_run);
 
 // One a line, to stderr.
 void PrintIssues(const policy::Issues& issues);
+
+// What changes, a paragraph each, to stdout.
+void PrintChanges(const control::v1::DiffResult& result);
 
 // A file, or stdin for "-"; at most 16 MiB.
 absl::StatusOr<std::string> ReadFile(const std::string& path);

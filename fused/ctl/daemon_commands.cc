@@ -87,6 +87,7 @@ int Handles(const Arguments&) {
   if (auto uid = absl::GetFlag(FLAGS_uid)) {
     request.mutable_handles()->set_uid(*uid);
   }
+  request.mutable_handles()->set_stale(absl::GetFlag(FLAGS_stale));
   int code = kDone;
   auto reply = Ask(request, code);
   if (!reply.has_value()) return code;
@@ -94,8 +95,9 @@ int Handles(const Arguments&) {
     PrintJson(reply->message.handles());
     return kDone;
   }
-  std::vector<std::vector<std::string>> rows = {
-      {"FH", "UID", "VIEW", "MODE", "IO", "BACKING", "EPOCH", "RULE", "PATH"}};
+  std::vector<std::vector<std::string>> rows = {{"FH", "UID", "VIEW", "MODE",
+                                                 "IO", "BACKING", "EPOCH",
+                                                 "STALE", "RULE", "PATH"}};
   for (const control::v1::Handle& handle : reply->message.handles().handles()) {
     rows.push_back(
         {absl::StrCat(handle.fh()), absl::StrCat(handle.uid()),
@@ -104,7 +106,8 @@ int Handles(const Arguments&) {
              : absl::StrCat(handle.user(), "/", Printable(handle.package())),
          ModeOf(handle), handle.io(),
          handle.backing_id() != 0 ? absl::StrCat(handle.backing_id()) : "-",
-         absl::StrCat(handle.epoch()), Printable(handle.rule()),
+         absl::StrCat(handle.epoch()),
+         handle.stale() ? handle.stale_reason() : "-", Printable(handle.rule()),
          absl::StrCat(Printable(handle.volume()), ":",
                       Printable(handle.path()))});
   }

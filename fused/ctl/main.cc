@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,8 +21,18 @@ const std::vector<Command>& Commands() {
   static const auto& commands = *new std::vector<Command>{
       {"wait", "[--timeout=10s]", {"timeout"}, 0, 0, Wait},
       {"status", "", {}, 0, 0, Status},
-      {"push", "FILE [--dry_run]", {"dry_run"}, 1, 1, Push},
-      {"apps", "FILE [--dry_run]", {"dry_run"}, 1, 1, Apps},
+      {"push",
+       "FILE [--dry_run] [--diff] [--revoke=report|signal]",
+       {"dry_run", "diff", "revoke"},
+       1,
+       1,
+       Push},
+      {"apps",
+       "FILE [--dry_run] [--diff] [--revoke=report|signal]",
+       {"dry_run", "diff", "revoke"},
+       1,
+       1,
+       Apps},
       {"app",
        "install --package=P --uid=U [--permission=X,...] [--role=R,...] "
        "[--target_sdk=N] | uninstall --package=P | grant|revoke --package=P "
@@ -47,6 +56,12 @@ const std::vector<Command>& Commands() {
        1,
        1,
        Explain},
+      {"diff",
+       "OLD NEW [--apps=FILE | --old_apps=FILE --new_apps=FILE]",
+       {"apps", "old_apps", "new_apps"},
+       2,
+       2,
+       Diff},
       {"view",
        "--package=P [--user=U] [--volume=V] [--close]",
        {"package", "user", "volume", "close"},
@@ -60,15 +75,27 @@ const std::vector<Command>& Commands() {
        kAny,
        Run},
       {"sync", "", {}, 0, 0, Sync},
-      {"handles", "[--uid=U]", {"uid"}, 0, 0, Handles},
+      {"handles", "[--uid=U] [--stale]", {"uid", "stale"}, 0, 0, Handles},
+      {"audit",
+       "[--follow] [--uid=U] [--package=P] [--kind=K] [--path_prefix=P] "
+       "[--since=T]",
+       {"follow", "uid", "package", "kind", "path_prefix", "since"},
+       0,
+       0,
+       Audit},
+      {"metrics", "", {}, 0, 0, Metrics},
+      {"top",
+       "[--interval=1s] [--once | --count=N]",
+       {"interval", "once", "count"},
+       0,
+       0,
+       Top},
       {"scan", "[--volume=V]", {"volume"}, 0, 0, Scan},
       {"maintain", "[--volume=V]", {"volume"}, 0, 0, Maintain},
       {"file", "PATH [--volume=V] [--user=U]", {"volume", "user"}, 1, 1, File},
   };
   return commands;
 }
-
-constexpr std::string_view kLater[] = {"diff", "audit", "metrics", "top"};
 
 std::string Usage() {
   std::string text =
@@ -130,10 +157,6 @@ int Main(int argc, char** argv) {
   for (const Command& command : Commands()) {
     if (command.name != name) continue;
     return Fits(command, *arguments) ? command.run(*arguments) : kUsage;
-  }
-  if (std::find(std::begin(kLater), std::end(kLater), name) !=
-      std::end(kLater)) {
-    return Fail(kUsage, absl::StrCat(name, ": not in this version"));
   }
   return Fail(kUsage,
               absl::StrCat(name, ": unknown command; --help lists them"));

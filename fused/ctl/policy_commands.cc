@@ -8,6 +8,7 @@
 #include "absl/flags/flag.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "fused/control/convert.h"
 #include "fused/ctl/command.h"
@@ -20,6 +21,43 @@
 namespace fused::ctl {
 namespace {
 
+bool ReadRevoke(control::v1::PushRequest& push) {
+  const std::string revoke = absl::GetFlag(FLAGS_revoke);
+  if (revoke == "report") {
+    push.set_revoke(control::v1::PushRequest::REPORT);
+  } else if (revoke == "signal") {
+    push.set_revoke(control::v1::PushRequest::SIGNAL);
+  } else if (!revoke.empty()) {
+    return false;
+  }
+  return true;
+}
+
+// What became of open files, and of requests under way.
+void PrintEffects(const control::v1::PushResponse& response) {
+  if (!response.draining().empty()) {
+    std::printf("warning: %s\n", Printable(response.draining()).c_str());
+  }
+  if (response.stale_handles() != 0 && response.holders().empty()) {
+    std::printf(
+        "%s open files stay with the kernel: fusedctl handles --stale\n",
+        absl::StrCat(response.stale_handles()).c_str());
+  }
+  for (const control::v1::Holder& holder : response.holders()) {
+    std::printf("held  uid %u  %s  %s:%s  (%s)  pids %s\n", holder.uid(),
+                holder.package().empty() ? "shared"
+                                         : Printable(holder.package()).c_str(),
+                Printable(holder.volume()).c_str(),
+                Printable(holder.path()).c_str(), holder.reason().c_str(),
+                holder.pids().empty()
+                    ? "-"
+                    : absl::StrJoin(holder.pids(), ",").c_str());
+  }
+  if (response.killed() != 0) {
+    std::printf("killed %s\n", absl::StrCat(response.killed()).c_str());
+  }
+}
+
 int PushFile(const std::string& path, control::v1::PushRequest::Kind kind) {
   auto content = ReadFile(path);
   if (!content.ok()) return Fail(kUsage, kernel::Describe(content.status()));
@@ -29,6 +67,10 @@ int PushFile(const std::string& path, control::v1::PushRequest::Kind kind) {
   push.set_content(*std::move(content));
   push.set_file_name(path);
   push.set_dry_run(absl::GetFlag(FLAGS_dry_run));
+  push.set_diff(push.dry_run() || absl::GetFlag(FLAGS_diff));
+  if (!ReadRevoke(push)) {
+    return Fail(kUsage, "--revoke is report or signal");
+  }
   int code = kDone;
   auto reply = Ask(request, code);
   if (!reply.has_value()) return code;
@@ -78,6 +120,8 @@ int PrintPush(const control::v1::PushResponse& response, bool dry_run) {
                 : dry_run             ? "  (dry run)"
                 : !response.changed() ? "  (unchanged)"
                                       : "");
+    if (response.has_diff()) PrintChanges(response.diff());
+    PrintEffects(response);
   }
   return response.accepted() ? kDone : kRefused;
 }
