@@ -102,11 +102,13 @@ struct Settings {
   uint32_t max_backing_ids = 1 << 20;
   // Between two searches for expired files.
   uint32_t maintain_seconds = 6 * 60 * 60;
-  // As the file has it.
+  // Complete.
   config::v1::Audit audit;
   // Empty: none. Absolute.
   std::string metrics_textfile;
   uint32_t metrics_seconds = 15;
+  // With what stands behind a 0 put in.
+  config::v1::Limits limits;
   // Return when it serves.
   bool daemonize = false;
   Origin origin;
