@@ -191,7 +191,8 @@ TEST_F(PushConcernsTest, APermissionTouchesOnlyTheViewOfItsApp) {
   request.mutable_push()->set_content(AppsText(packages, 2));
   request.mutable_push()->set_diff(true);
   Control control(device.control());
-  const control::v1::Response response = control.Ask(request);
+  const control::v1::Response response =
+      control.Ask(request).value_or(control::v1::Response());
   ASSERT_TRUE(response.push().accepted()) << response.ShortDebugString();
   EXPECT_EQ(response.push().views_told(), 1u);
   EXPECT_EQ(response.push().views_spared(), 3u);

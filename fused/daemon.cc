@@ -69,6 +69,7 @@ std::unique_ptr<Daemon> Daemon::Start(const Settings& settings,
     return nullptr;
   }
   daemon->state_now_ = State::kServing;
+  daemon->StartObserving();
   daemon->maintenance_ = std::make_unique<Timer>(
       absl::Seconds(settings.maintain_seconds),
       [daemon = daemon.get()] { daemon->Maintain({}).status().IgnoreError(); });
@@ -86,6 +87,7 @@ bool Daemon::Prepare(StartError& error) {
       StateDir::Open(settings_.state_dir);
   if (!state.ok()) return Fail(error, kExitUsage, state.status());
   state_ = *std::move(state);
+  if (!OpenAudit(error)) return false;
   absl::StatusOr<std::unique_ptr<PolicyManager>> policies =
       PolicyManager::Create({settings_.policy, settings_.apps}, state_.get());
   if (!policies.ok()) {
@@ -153,6 +155,8 @@ bool Daemon::MountVolumes(StartError& error) {
   StartIndex();
   Volume::Shared shared;
   shared.index = index_.get();
+  shared.audit = audit_.get();
+  shared.registry = &registry_;
   shared.rules = &policies_->rules();
   shared.invalidations = invalidations_.get();
   shared.loop = loop_.get();
@@ -228,6 +232,7 @@ void Daemon::Stop() {
   }
   stopping_ = true;
   maintenance_ = nullptr;
+  textfile_ = nullptr;
   // Nobody asks any more; then nothing is posted any more; then nobody comes.
   if (server_ != nullptr) server_->Stop();
   if (policies_ != nullptr) {
@@ -249,6 +254,11 @@ void Daemon::Stop() {
   volumes_.clear();
   index_ = nullptr;
   invalidations_ = nullptr;
+  if (audit_ != nullptr) {
+    audit_->Say(
+        audit::NewRecord(audit::v1::Record::STATE, "the daemon has stopped"));
+    audit_ = nullptr;
+  }
 }
 
 control::v1::Status Daemon::GetStatus() {
@@ -272,30 +282,6 @@ control::v1::Status Daemon::GetStatus() {
     (*kernel.mutable_features())[name] = has;
   }
   return status;
-}
-
-control::v1::PushResponse Daemon::Push(
-    const control::v1::PushRequest& request) {
-  control::v1::PushResponse response = policies_->Push(request);
-  // Also where nothing has changed: somebody may hold what an earlier push
-  // forbade.
-  if (request.revoke() != control::v1::PushRequest::REVOKE_UNSPECIFIED &&
-      response.accepted() && !request.dry_run() &&
-      state_now_.load() == State::kServing) {
-    RevokeStale(volumes_, request.revoke() == control::v1::PushRequest::SIGNAL,
-                response);
-  }
-  return response;
-}
-
-control::v1::PushResponse Daemon::Rollback(
-    const control::v1::RollbackRequest& request) {
-  return policies_->Rollback(request);
-}
-
-control::v1::PushResponse Daemon::ChangeApps(
-    const control::v1::AppsDeltaRequest& request) {
-  return policies_->ChangeApps(request);
 }
 
 control::v1::HistoryResponse Daemon::History(

@@ -6,14 +6,19 @@
 #include <memory>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "fused/audit/log.h"
 #include "fused/control/backend.h"
 #include "fused/control/server.h"
 #include "fused/grant_book.h"
 #include "fused/media/index.h"
+#include "fused/metrics/exposition.h"
+#include "fused/metrics/registry.h"
+#include "fused/metrics/render.h"
 #include "fused/policy_manager.h"
 #include "fused/settings.h"
 #include "fused/state_dir.h"
@@ -84,11 +89,24 @@ class Daemon : public control::Backend {
       const control::v1::MaintainRequest& request) override;
   absl::StatusOr<control::v1::FileResponse> File(
       const control::v1::FileRequest& request) override;
+  control::v1::AuditResponse Audit(
+      const control::v1::AuditRequest& request) override;
+  control::v1::MetricsResponse Metrics(
+      const control::v1::MetricsRequest& request) override;
+  control::v1::TopResponse Top() override;
+  void Refused(uid_t uid, std::string_view request, int error) override;
 
  private:
   explicit Daemon(const Settings& settings) : settings_(settings) {}
 
   bool Prepare(StartError& error);
+  bool OpenAudit(StartError& error);
+  void StartObserving();
+  void WriteTextfile();
+  std::string RenderMetrics(metrics::Exposition::Format format);
+  void TellPush(bool apps, std::string_view what, uid_t uid,
+                const control::v1::PushResponse& response);
+  static std::string PackageOf(const policy::Snapshot& snapshot, uid_t uid);
   void StartIndex();
   bool MountVolumes(StartError& error);
   absl::Status BindGrants();
@@ -101,6 +119,12 @@ class Daemon : public control::Backend {
   std::atomic<size_t> volumes_lost_{0};
   kernel::Fd lost_;
   std::unique_ptr<StateDir> state_;
+  std::unique_ptr<audit::Log> audit_;
+  metrics::Registry registry_;
+  std::atomic<uint64_t> control_refused_{0};
+  absl::Mutex counts_mutex_;
+  metrics::PushCounts policy_pushes_ ABSL_GUARDED_BY(counts_mutex_);
+  metrics::PushCounts apps_pushes_ ABSL_GUARDED_BY(counts_mutex_);
   std::unique_ptr<PolicyManager> policies_;
   std::unique_ptr<GrantBook> grants_;
   kernel::Features features_;
@@ -115,6 +139,7 @@ class Daemon : public control::Backend {
   // Held while the index's thread uses the volumes.
   absl::Mutex late_mutex_;
   std::unique_ptr<Timer> maintenance_;
+  std::unique_ptr<Timer> textfile_;
 };
 
 }  // namespace fused

@@ -34,6 +34,8 @@ ABSL_FLAG(OptionalString, passthrough, std::nullopt, "auto or off");
 ABSL_FLAG(OptionalString, profile, std::nullopt, "media or posix");
 ABSL_FLAG(OptionalString, admin_uids, std::nullopt,
           "uids, with commas between, that may use the control socket as root");
+ABSL_FLAG(OptionalString, metrics_textfile, std::nullopt,
+          "a file that metrics are written to, for node-exporter (none)");
 ABSL_FLAG(OptionalNumber, threads, std::nullopt,
           "threads that serve requests (one for each processor)");
 ABSL_FLAG(OptionalNumber, descriptor_budget, std::nullopt,
@@ -67,6 +69,7 @@ FlagValues Values() {
   values.passthrough = absl::GetFlag(FLAGS_passthrough);
   values.profile = absl::GetFlag(FLAGS_profile);
   values.admin_uids = absl::GetFlag(FLAGS_admin_uids);
+  values.metrics_textfile = absl::GetFlag(FLAGS_metrics_textfile);
   values.threads = absl::GetFlag(FLAGS_threads);
   values.descriptor_budget = absl::GetFlag(FLAGS_descriptor_budget);
   values.warm_backing_ids = absl::GetFlag(FLAGS_warm_backing_ids);

@@ -57,12 +57,18 @@ bool IsIgnored(std::string_view name) {
 std::optional<std::string>* FlagNamed(FlagValues& flags,
                                       std::string_view name) {
   const std::pair<std::string_view, std::optional<std::string>*> kNamed[] = {
-      {"config", &flags.config},           {"volume", &flags.volume},
-      {"policy", &flags.policy},           {"apps", &flags.apps},
-      {"state_dir", &flags.state_dir},     {"control", &flags.control},
-      {"views_dir", &flags.views_dir},     {"transport", &flags.transport},
-      {"passthrough", &flags.passthrough}, {"profile", &flags.profile},
-      {"admin_uids", &flags.admin_uids}};
+      {"config", &flags.config},
+      {"volume", &flags.volume},
+      {"policy", &flags.policy},
+      {"apps", &flags.apps},
+      {"state_dir", &flags.state_dir},
+      {"control", &flags.control},
+      {"views_dir", &flags.views_dir},
+      {"transport", &flags.transport},
+      {"passthrough", &flags.passthrough},
+      {"profile", &flags.profile},
+      {"admin_uids", &flags.admin_uids},
+      {"metrics_textfile", &flags.metrics_textfile}};
   for (const auto& [known, value] : kNamed) {
     if (known == name) return value;
   }

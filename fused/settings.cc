@@ -124,6 +124,10 @@ class Reader {
     if (file_.maintain_seconds() != 0) {
       settings.maintain_seconds = file_.maintain_seconds();
     }
+    settings.audit = file_.audit();
+    if (file_.metrics_seconds() != 0) {
+      settings.metrics_seconds = file_.metrics_seconds();
+    }
   }
 
   // The volumes of the file and the command line, before flags and options.
@@ -359,6 +363,8 @@ std::optional<Settings> ReadSettings(
       Path(flags.control, file.control(), "/run/fused/control.sock");
   settings.views_dir =
       Path(flags.views_dir, file.views_dir(), "/run/fused/views");
+  settings.metrics_textfile =
+      Path(flags.metrics_textfile, file.metrics_textfile(), "");
   settings.daemonize = flags.daemonize;
 
   for (Volume& volume : reader.Volumes(positional)) {

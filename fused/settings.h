@@ -54,6 +54,7 @@ struct FlagValues {
   std::optional<std::string> passthrough;
   std::optional<std::string> profile;
   std::optional<std::string> admin_uids;
+  std::optional<std::string> metrics_textfile;
   std::optional<uint32_t> threads;
   std::optional<uint32_t> descriptor_budget;
   std::optional<uint32_t> warm_backing_ids;
@@ -98,6 +99,11 @@ struct Settings {
   uint32_t max_backing_ids = 1 << 20;
   // Between two searches for expired files.
   uint32_t maintain_seconds = 6 * 60 * 60;
+  // As the file has it.
+  config::v1::Audit audit;
+  // Empty: none. Absolute.
+  std::string metrics_textfile;
+  uint32_t metrics_seconds = 15;
   // Return when it serves.
   bool daemonize = false;
   Origin origin;

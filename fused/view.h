@@ -98,6 +98,8 @@ class View : public kernel::Operations {
   void Init(const kernel::Connection& connection) override;
   void Destroy() override;
   void Received(uint32_t opcode) override { counters_.Received(opcode); }
+  void Served(uint32_t opcode, uid_t uid, std::optional<int> error,
+              uint64_t nanoseconds) override;
 
   void Lookup(const kernel::Caller& caller, kernel::NodeId parent,
               const char* name, kernel::EntryReply reply) override;
@@ -236,21 +238,10 @@ class View : public kernel::Operations {
   // The same, for what nobody has asked for: it counts for no shadow rule.
   policy::Decision Weigh(const Actor& actor, const policy::Object& object,
                          policy::OperationSet operations) const;
-  enum class By { kRules, kShadow };
-  // Of the one or the other rules; of the shadow ones only where there are
-  // any.
-  static policy::Decision DecideBy(By by, const Actor& actor,
-                                   const policy::Object& object,
-                                   policy::OperationSet operations);
-  // As DecideBy(), where there are grants.
-  static policy::Decision DecideGranted(By by, const Actor& actor,
-                                        const policy::Object& object,
-                                        policy::OperationSet operations);
   // Counts what shadow rules say to what was decided, where there are any.
   static void NoteShadow(const Actor& actor, const policy::Object& object,
                          policy::OperationSet operations,
                          const policy::Decision& live);
-  // As Judge(), for what answers only yes or no.
   absl::Status Check(const Actor& actor, const policy::Object& object,
                      policy::OperationSet operations) const;
   // For making `name` there; `made` is what will stand there.
@@ -274,7 +265,25 @@ class View : public kernel::Operations {
   // Whether the lower file is of a type that the profile shows.
   bool Shows(mode_t type) const;
   std::optional<Owner> OwnerFor(const Actor& actor) const;
-  void CountDenied(const absl::Status& status);
+
+  // view_audit.cc
+  // The decision as a status; a denial is kept for the audit log.
+  static absl::Status Verdict(const Actor& actor, const policy::Object& object,
+                              const policy::Decision& decision);
+  // A request, by its opcode, about the node, or a name in it, was refused:
+  // counts and records it where that was a denial.
+  void CountDenied(const Actor& actor, uint32_t opcode, kernel::NodeId node,
+                   std::string_view name, const absl::Status& status);
+  // Records only.
+  void AuditDenied(const Actor& actor, uint32_t opcode, kernel::NodeId node,
+                   std::string_view name, const absl::Status& status) const;
+  void AuditRedacted(const Actor& actor, const Node& node,
+                     const policy::Decision& decision) const;
+  void CountVerdict(const Actor& actor, policy::RuleId rule,
+                    metrics::Verdict verdict) const;
+  void DescribeActor(const Actor& actor, audit::Event& event) const;
+  // Relative to the volume, as far as it is known.
+  static std::string PathOf(const Node& node);
 
   // view_lookup.cc
   absl::StatusOr<Target> Resolve(const Actor& actor, kernel::NodeId parent,

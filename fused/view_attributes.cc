@@ -1,5 +1,6 @@
 // Attributes: what is shown, and what may be changed.
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -260,7 +261,7 @@ void View::SetAttributes(const kernel::Caller& caller, kernel::NodeId node_id,
   const absl::Status status =
       ApplyAttributes(actor, caller, node, handle.get(), values);
   if (!status.ok()) {
-    CountDenied(status);
+    CountDenied(actor, FUSE_SETATTR, node_id, {}, status);
     return reply.Error(status);
   }
   InvalidateElsewhere(*node->lower, node_id, values.set_size);

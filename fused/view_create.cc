@@ -1,5 +1,6 @@
 // Making regular files: CREATE, TMPFILE, and MKNOD's part of it.
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -42,13 +43,13 @@ absl::StatusOr<policy::Decision> View::CheckCreate(const Actor& actor,
       actor.snapshot->DecideName(actor.subject, made, operations, target.name);
   if (!decision.allowed()) {
     NoteShadow(actor, made, operations, decision);
-    return StatusOf(decision.error);
+    return Verdict(actor, made, decision);
   }
   if (intent.read) operations = operations | Operation::kRead;
   if (intent.write) operations = operations | Operation::kWrite;
   decision = actor.snapshot->Decide(actor.subject, made, operations);
   NoteShadow(actor, made, operations, decision);
-  if (!decision.allowed()) return StatusOf(decision.error);
+  if (!decision.allowed()) return Verdict(actor, made, decision);
   // A new file holds nothing to redact, and its maker may see it.
   if (decision.io == policy::IoMode::kRedacted) {
     decision.io = policy::IoMode::kDaemon;
@@ -190,8 +191,9 @@ void View::OpenExisting(const Actor& actor, Target& target,
   const policy::Decision decision =
       Judge(actor, target.facts.object, intent.operations());
   if (!decision.allowed()) {
-    counters_.denied.fetch_add(1, std::memory_order_relaxed);
-    return reply.Error(StatusOf(decision.error));
+    const absl::Status status = Verdict(actor, target.facts.object, decision);
+    CountDenied(actor, FUSE_CREATE, target.parent->id(), target.name, status);
+    return reply.Error(status);
   }
   // What the file holds is looked at when it is opened.
   if (decision.io == policy::IoMode::kRedacted) return reply.Error(Stale());
@@ -216,7 +218,10 @@ void View::Create(const kernel::Caller& caller, kernel::NodeId parent,
                   kernel::CreateReply reply) {
   const Actor actor = ActorOf(caller.uid);
   absl::StatusOr<Target> target = Resolve(actor, parent, name);
-  if (!target.ok()) return reply.Error(target.status());
+  if (!target.ok()) {
+    AuditDenied(actor, FUSE_CREATE, parent, name, target.status());
+    return reply.Error(target.status());
+  }
   if (target->lower != nullptr) {
     return OpenExisting(actor, *target, request, std::move(reply));
   }
@@ -224,7 +229,7 @@ void View::Create(const kernel::Caller& caller, kernel::NodeId parent,
   absl::StatusOr<kernel::Fd> fd = JudgeAndMake(
       caller, actor, *target, {.mode = mode, .flags = request.flags}, decision);
   if (!fd.ok() && !kernel::IsErrno(fd.status(), EEXIST)) {
-    CountDenied(fd.status());
+    CountDenied(actor, FUSE_CREATE, parent, name, fd.status());
     return reply.Error(fd.status());
   }
   // Gone again, behind the daemon's back or since it was found to be there.
@@ -265,7 +270,7 @@ void View::Tmpfile(const kernel::Caller& caller, kernel::NodeId parent,
   absl::StatusOr<policy::Decision> decision =
       CheckCreate(actor, target, Intent::FromFlags(request.flags));
   if (!decision.ok()) {
-    CountDenied(decision.status());
+    CountDenied(actor, FUSE_TMPFILE, parent, {}, decision.status());
     return reply.Error(decision.status());
   }
   absl::StatusOr<Pin> pin = target.parent->lower->Descriptor();

@@ -1,6 +1,7 @@
 // Listing directories.
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -31,7 +32,7 @@ void View::OpenDirectory(const kernel::Caller& caller, kernel::NodeId node_id,
     const absl::Status status =
         Check(actor, node->Classify(*actor.snapshot).object, Operation::kList);
     if (!status.ok()) {
-      CountDenied(status);
+      CountDenied(actor, FUSE_OPENDIR, node_id, {}, status);
       return reply.Error(status);
     }
   }

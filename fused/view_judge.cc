@@ -21,9 +21,42 @@ constexpr uint32_t kUserRange = 100000;
 // No app is ever given it.
 constexpr uid_t kNobody = 99999;
 
-}  // namespace
-
 using policy::Operation;
+
+enum class By { kRules, kShadow };
+
+// By the one or the other rules; by the shadow ones only where there are any.
+policy::Decision DecideBy(By by, const ViewActor& actor,
+                          const policy::Object& object,
+                          policy::OperationSet operations) {
+  const policy::Snapshot& snapshot = *actor.snapshot;
+  if (by == By::kShadow) {
+    return snapshot.DecideShadow(actor.subject, object, operations)
+        .value_or(policy::Decision());
+  }
+  return snapshot.Decide(actor.subject, object, operations);
+}
+
+// As DecideBy(), where there are grants.
+policy::Decision DecideGranted(By by, const ViewActor& actor,
+                               const policy::Object& object,
+                               policy::OperationSet operations) {
+  const policy::OperationSet granted =
+      actor.grants->OperationsOf(object.file, actor.subject);
+  if (granted.empty()) return DecideBy(by, actor, object, operations);
+  // What the grant is for is judged with it, the rest without.
+  policy::Object with = object;
+  with.facts |= policy::kFactGranted;
+  const policy::OperationSet inside =
+      operations & (granted | Operation::kLookup);
+  const policy::OperationSet outside = operations.Without(inside);
+  const policy::Decision first = DecideBy(by, actor, with, inside);
+  if (!first.allowed() || outside.empty()) return first;
+  const policy::Decision second = DecideBy(by, actor, object, outside);
+  return !second.allowed() || second.io > first.io ? second : first;
+}
+
+}  // namespace
 
 View::Actor View::ActorOf(uid_t uid) const {
   Actor actor;
@@ -74,35 +107,6 @@ policy::Decision View::Weigh(const Actor& actor, const policy::Object& object,
   return actor.snapshot->Decide(actor.subject, object, operations);
 }
 
-policy::Decision View::DecideBy(By by, const Actor& actor,
-                                const policy::Object& object,
-                                policy::OperationSet operations) {
-  const policy::Snapshot& snapshot = *actor.snapshot;
-  if (by == By::kShadow) {
-    return snapshot.DecideShadow(actor.subject, object, operations)
-        .value_or(policy::Decision());
-  }
-  return snapshot.Decide(actor.subject, object, operations);
-}
-
-policy::Decision View::DecideGranted(By by, const Actor& actor,
-                                     const policy::Object& object,
-                                     policy::OperationSet operations) {
-  const policy::OperationSet granted =
-      actor.grants->OperationsOf(object.file, actor.subject);
-  if (granted.empty()) return DecideBy(by, actor, object, operations);
-  // What the grant is for is judged with it, the rest without.
-  policy::Object with = object;
-  with.facts |= policy::kFactGranted;
-  const policy::OperationSet inside =
-      operations & (granted | Operation::kLookup);
-  const policy::OperationSet outside = operations.Without(inside);
-  const policy::Decision first = DecideBy(by, actor, with, inside);
-  if (!first.allowed() || outside.empty()) return first;
-  const policy::Decision second = DecideBy(by, actor, object, outside);
-  return !second.allowed() || second.io > first.io ? second : first;
-}
-
 void View::NoteShadow(const Actor& actor, const policy::Object& object,
                       policy::OperationSet operations,
                       const policy::Decision& live) {
@@ -116,7 +120,7 @@ void View::NoteShadow(const Actor& actor, const policy::Object& object,
 
 absl::Status View::Check(const Actor& actor, const policy::Object& object,
                          policy::OperationSet operations) const {
-  return StatusOf(Judge(actor, object, operations).error);
+  return Verdict(actor, object, Judge(actor, object, operations));
 }
 
 absl::Status View::CheckNew(const Actor& actor, const policy::Object& made,
@@ -126,7 +130,7 @@ absl::Status View::CheckNew(const Actor& actor, const policy::Object& made,
   const policy::Decision decision =
       actor.snapshot->DecideName(actor.subject, made, operations, name);
   NoteShadow(actor, made, operations, decision);
-  return StatusOf(decision.error);
+  return Verdict(actor, made, decision);
 }
 
 View::Visibility View::Sees(const Actor& actor,
@@ -137,21 +141,23 @@ View::Visibility View::Sees(const Actor& actor,
   const policy::Snapshot& snapshot = *actor.snapshot;
   int asked = 0;
   int allowed = 0;
+  policy::Object object;
+  policy::Decision decision;
   const auto ask = [&](bool is_directory, policy::AppIndex owner) {
     ++asked;
-    allowed +=
-        snapshot
-            .Decide(actor.subject,
-                    snapshot.ObjectAt(location, name, is_directory, owner),
-                    Operation::kLookup)
-            .allowed();
+    object = snapshot.ObjectAt(location, name, is_directory, owner);
+    decision = snapshot.Decide(actor.subject, object, Operation::kLookup);
+    allowed += decision.allowed();
   };
   if (directory.value_or(true)) ask(true, policy::kNoApp);
   if (!directory.value_or(false)) {
     ask(false, policy::kNoApp);
     if (actor.subject.app != policy::kNoApp) ask(false, actor.subject.app);
   }
-  if (allowed == 0) return Visibility::kNever;
+  if (allowed == 0) {
+    Verdict(actor, object, decision).IgnoreError();
+    return Visibility::kNever;
+  }
   return allowed == asked ? Visibility::kAlways : Visibility::kDepends;
 }
 
@@ -218,13 +224,6 @@ std::optional<Owner> View::OwnerFor(const Actor& actor) const {
   const std::string_view package = actor.snapshot->PackageOf(actor.subject.app);
   if (package.empty()) return std::nullopt;
   return Owner{std::string(package), actor.uid % kUserRange};
-}
-
-void View::CountDenied(const absl::Status& status) {
-  const int error = kernel::ErrnoOf(status);
-  if (error == EACCES || error == EPERM || error == ENOENT) {
-    counters_.denied.fetch_add(1, std::memory_order_relaxed);
-  }
 }
 
 }  // namespace fused

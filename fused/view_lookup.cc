@@ -1,4 +1,5 @@
 // Names to nodes.
+#include <linux/fuse.h>
 #include <cstring>
 #include <optional>
 #include <string_view>
@@ -262,6 +263,7 @@ void View::Lookup(const kernel::Caller& caller, kernel::NodeId parent,
   if (target.ok() && target->lower == nullptr) target = NoEntry();
   if (!target.ok()) {
     told_.Erase(ToldNames::KeyOf(parent, name));
+    AuditDenied(actor, FUSE_LOOKUP, parent, name, target.status());
     return reply.Error(target.status());
   }
   ReplyEntry(actor, *target, std::move(reply));

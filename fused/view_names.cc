@@ -1,5 +1,6 @@
 // Making and removing names.
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +17,23 @@
 namespace fused {
 
 using policy::Operation;
+
+namespace {
+
+uint32_t RequestOf(Operation making) {
+  switch (making) {
+    case Operation::kMkdir:
+      return FUSE_MKDIR;
+    case Operation::kSymlink:
+      return FUSE_SYMLINK;
+    case Operation::kLink:
+      return FUSE_LINK;
+    default:
+      return FUSE_MKNOD;
+  }
+}
+
+}  // namespace
 
 absl::Status View::CheckMake(const Actor& actor, const Target& target,
                              mode_t type, Operation operation) const {
@@ -42,8 +60,12 @@ void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
                     kernel::EntryReply reply) {
   const Actor actor = ActorOf(caller.uid);
   absl::StatusOr<Target> target = Resolve(actor, parent, name);
-  if (!target.ok()) return reply.Error(target.status());
+  if (!target.ok()) {
+    AuditDenied(actor, RequestOf(operation), parent, name, target.status());
+    return reply.Error(target.status());
+  }
   absl::Status status;
+  bool made = false;
   {
     // Judged where it is made: no directory moves meanwhile. What is told to
     // the kernel is what was made: nothing else takes the name before it is
@@ -64,16 +86,19 @@ void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
     } else if (status.ok()) {
       status = make((*pin)->get());
     }
-    if (!status.ok()) {
-      CountDenied(status);
-      return reply.Error(status);
+    made = status.ok();
+    if (made) {
+      NameChanged(*target->parent->lower, target->name);
+      status = Refresh(actor, *target);
     }
-    NameChanged(*target->parent->lower, target->name);
-    status = Refresh(actor, *target);
     if (status.ok() && target->lower != nullptr && S_ISREG(type) && !posix() &&
         target->lower->is_regular()) {
       status = RecordMade(actor, *target);
     }
+  }
+  if (!made) {
+    CountDenied(actor, RequestOf(operation), parent, name, status);
+    return reply.Error(status);
   }
   // Behind the daemon's back it may be something else all the same, and the
   // kernel takes an entry of another type for an error of ours.
@@ -152,7 +177,7 @@ void View::Link(const kernel::Caller& caller, kernel::NodeId node_id,
       status = Check(actor, node->Classify(*actor.snapshot).object,
                      Operation::kLookup);
     }
-    CountDenied(status);
+    CountDenied(actor, FUSE_LINK, new_parent, new_name, status);
     return reply.Error(status);
   }
   absl::StatusOr<Pin> pin = node->lower->Descriptor();
@@ -172,8 +197,12 @@ void View::RemoveName(const kernel::Caller& caller, kernel::NodeId parent,
                       const char* name, bool directory,
                       kernel::StatusReply reply) {
   const Actor actor = ActorOf(caller.uid);
+  const uint32_t request = directory ? FUSE_RMDIR : FUSE_UNLINK;
   absl::StatusOr<Target> target = Resolve(actor, parent, name);
-  if (!target.ok()) return reply.Error(target.status());
+  if (!target.ok()) {
+    AuditDenied(actor, request, parent, name, target.status());
+    return reply.Error(target.status());
+  }
   absl::Status status;
   {
     // What is judged is what is removed.
@@ -205,7 +234,7 @@ void View::RemoveName(const kernel::Caller& caller, kernel::NodeId parent,
     if (status.ok()) NameChanged(*target->parent->lower, target->name);
   }
   if (!status.ok()) {
-    CountDenied(status);
+    CountDenied(actor, request, parent, name, status);
     return reply.Error(status);
   }
   told_.Erase(ToldNames::KeyOf(parent, name));

@@ -1,5 +1,6 @@
 // Opening and closing regular files: how each open is served.
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -112,6 +113,7 @@ absl::StatusOr<View::NewHandle> View::OpenNode(
     return status;
   }
   files_.Insert(record.id, handle);
+  if (handle->redacted()) AuditRedacted(actor, *node, decision);
   const kernel::OpenFlags reply =
       passthrough ? kernel::OpenFlags::Passthrough(record.id, handle->backing,
                                                    intent.access())
@@ -120,6 +122,10 @@ absl::StatusOr<View::NewHandle> View::OpenNode(
    : handle->redacted() ? counters_.redacted
                         : counters_.daemon)
       .fetch_add(1, std::memory_order_relaxed);
+  CountVerdict(actor, decision.rule,
+               passthrough          ? metrics::Verdict::kPassthrough
+               : handle->redacted() ? metrics::Verdict::kRedacted
+                                    : metrics::Verdict::kDaemon);
   return NewHandle{std::move(handle), reply};
 }
 
@@ -155,11 +161,11 @@ void View::Open(const kernel::Caller& caller, kernel::NodeId node_id,
   Facts facts;
   if (!posix()) facts = node->Classify(*actor.snapshot);
   policy::Decision decision = Judge(actor, facts.object, intent.operations());
-  absl::Status status = StatusOf(decision.error);
+  absl::Status status = Verdict(actor, facts.object, decision);
   const bool redact = status.ok() && decision.io == policy::IoMode::kRedacted;
   if (redact) status = CheckRedacted(intent, *node->lower);
   if (!status.ok()) {
-    CountDenied(status);
+    CountDenied(actor, FUSE_OPEN, node_id, {}, status);
     return reply.Error(status);
   }
   struct stat stat = {};

@@ -12,9 +12,12 @@
 #include <string>
 #include <string_view>
 
+#include "fused/audit/log.h"
 #include "fused/grants.h"
 #include "fused/handle.h"
 #include "fused/lower_node.h"
+#include "fused/metrics/registry.h"
+#include "fused/metrics/requests.h"
 #include "fused/node.h"
 #include "fused/rules.h"
 #include "fused/user_trees.h"
@@ -39,6 +42,12 @@ struct VolumeContext {
   // The lower tree's own ownership and modes; the kernel checks them, and the
   // policy allows all.
   bool posix = false;
+  std::string volume;
+  // Null: nothing is recorded.
+  audit::Log* audit = nullptr;
+  // Null: nothing is measured.
+  metrics::Requests* requests = nullptr;
+  metrics::Registry* registry = nullptr;
 };
 
 // Whom a view belongs to.
@@ -50,6 +59,13 @@ struct ViewIdentity {
   uid_t uid = 0;
 
   bool shared() const { return package.empty(); }
+};
+
+// What was last denied in a request, and by which rule.
+struct ViewDenial {
+  policy::Error error = policy::Error::kNone;
+  policy::RuleId rule = policy::kNoRule;
+  policy::ClassId path_class = policy::kOtherClass;
 };
 
 // The rules, and on whose behalf they are asked, for one request.
@@ -64,6 +80,8 @@ struct ViewActor {
   // In the second try of an open (Retries): what may be served redacted is, so
   // that no writer who comes or goes makes it stale again.
   bool retries = false;
+  // For the audit log.
+  mutable ViewDenial denial;
 };
 
 // A name that a request is about: its parent and what stands there, if the

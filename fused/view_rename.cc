@@ -1,6 +1,7 @@
 // RENAME, with all of renameat2(2)'s flags but WHITEOUT.
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -269,13 +270,19 @@ void View::Rename(const kernel::Caller& caller, kernel::NodeId parent,
   }
   const Actor actor = ActorOf(caller.uid);
   absl::StatusOr<Target> from = Resolve(actor, parent, name);
-  if (!from.ok()) return reply.Error(from.status());
+  if (!from.ok()) {
+    AuditDenied(actor, FUSE_RENAME2, parent, name, from.status());
+    return reply.Error(from.status());
+  }
   absl::StatusOr<Target> to = Resolve(actor, new_parent, new_name);
-  if (!to.ok()) return reply.Error(to.status());
+  if (!to.ok()) {
+    AuditDenied(actor, FUSE_RENAME2, new_parent, new_name, to.status());
+    return reply.Error(to.status());
+  }
 
   const absl::Status status = RenameStaged(actor, *from, *to, flags);
   if (!status.ok()) {
-    CountDenied(status);
+    CountDenied(actor, FUSE_RENAME2, parent, name, status);
     return reply.Error(status);
   }
 

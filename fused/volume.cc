@@ -112,6 +112,10 @@ absl::StatusOr<std::shared_ptr<Volume::Mounted>> Volume::NewMounted(
   context.fallback = [this](std::string_view reason) { NoteFallback(reason); };
   context.passthrough = settings_.config.passthrough() != config::v1::OFF;
   context.posix = settings_.posix();
+  context.volume = name();
+  context.audit = shared_.audit;
+  context.requests = &requests_;
+  context.registry = shared_.registry;
   return std::make_shared<Mounted>(context, std::move(identity));
 }
 
@@ -153,6 +157,7 @@ absl::StatusOr<kernel::Fd> Volume::Serve(
     absl::MutexLock lock(&mutex_);
     views_.push_back(mounted);
   }
+  Tell(mounted->view.identity(), "a view came");
   absl::Status status =
       shared_.loop->Add(alias, [this, weak = std::weak_ptr<Mounted>(mounted)] {
         if (const std::shared_ptr<Mounted> ended = weak.lock()) Ended(ended);
@@ -265,8 +270,19 @@ void Volume::Ended(const std::shared_ptr<Mounted>& mounted) {
     departed_.Add(mounted->view.counters());
     lost = mounted->path == mountpoint();
   }
+  Tell(mounted->view.identity(), "a view went");
   mounted->view.Close();
   if (lost && shared_.lost) shared_.lost();
+}
+
+void Volume::Tell(const ViewIdentity& identity, std::string_view what) const {
+  if (shared_.audit == nullptr) return;
+  audit::v1::Record record =
+      audit::NewRecord(audit::v1::Record::STATE, std::string(what));
+  record.set_volume(name());
+  record.set_package(identity.package);
+  record.set_uid(identity.uid);
+  shared_.audit->Say(std::move(record));
 }
 
 void Volume::InvalidateAll() {

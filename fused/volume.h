@@ -19,9 +19,12 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "fused/audit/log.h"
 #include "fused/counters.h"
 #include "fused/lower_node.h"
 #include "fused/media/index.h"
+#include "fused/metrics/registry.h"
+#include "fused/metrics/requests.h"
 #include "fused/rules.h"
 #include "fused/settings.h"
 #include "fused/user_trees.h"
@@ -49,6 +52,8 @@ class Volume {
     std::string views_dir;
     // Of media volumes.
     media::Index* index = nullptr;
+    audit::Log* audit = nullptr;
+    metrics::Registry* registry = nullptr;
     // Called when the shared view is gone without Unmount(): by umount(8), or
     // because its connection was aborted.
     std::function<void()> lost;
@@ -71,6 +76,7 @@ class Volume {
   bool posix() const { return settings_.posix(); }
   // What an operator should know.
   const std::vector<std::string>& warnings() const { return warnings_; }
+  const metrics::Requests& requests() const { return requests_; }
 
   // Mounts the shared view; returns when it serves.
   absl::Status Mount();
@@ -144,6 +150,8 @@ class Volume {
   absl::Status MountAppView(const ViewIdentity& identity,
                             const std::string& path);
   void Ended(const std::shared_ptr<Mounted>& mounted);
+  // For the audit log: a view came, or went.
+  void Tell(const ViewIdentity& identity, std::string_view what) const;
   void NoteFallback(std::string_view reason);
   MountedList views() const;
   static bool Concerns(const policy::Changes& changes, const View& view);
@@ -155,6 +163,7 @@ class Volume {
   std::vector<std::string> warnings_;
   std::atomic<uint64_t> views_told_{0};
   std::atomic<uint64_t> views_spared_{0};
+  metrics::Requests requests_;
   // Of views that are gone.
   Counters departed_;
   // Why passthrough is off for the volume as a whole; empty where it is on.

@@ -6,7 +6,9 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
+#include <cstring>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/synchronization/mutex.h"
@@ -16,6 +18,17 @@ namespace fused::kernel {
 namespace {
 
 thread_local uint64_t current_unique = 0;
+thread_local std::optional<int> current_answer;
+
+// Messages that are no answers have no unique.
+void NoteAnswer(const struct iovec& part) {
+  struct fuse_out_header header;
+  if (part.iov_len < sizeof(header)) return;
+  std::memcpy(&header, part.iov_base, sizeof(header));
+  if (header.unique == current_unique && header.unique != 0) {
+    current_answer = -header.error;
+  }
+}
 
 std::atomic<uint64_t> next_id{1};
 
@@ -68,6 +81,7 @@ bool SessionCore::Leave() {
 }
 
 int SessionCore::Write(const struct iovec* parts, int count) {
+  NoteAnswer(parts[0]);
   for (;;) {
     if (writev(device_, parts, count) >= 0) return 0;
     if (errno == EINTR) continue;
@@ -90,6 +104,11 @@ void SessionCore::Answer(uint64_t unique, int error) {
 
 uint64_t SessionCore::CurrentUnique() { return current_unique; }
 
-void SessionCore::SetCurrentUnique(uint64_t unique) { current_unique = unique; }
+void SessionCore::SetCurrentUnique(uint64_t unique) {
+  current_unique = unique;
+  current_answer = std::nullopt;
+}
+
+std::optional<int> SessionCore::CurrentAnswer() { return current_answer; }
 
 }  // namespace fused::kernel

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -95,6 +96,9 @@ class SessionCore {
   // The request that the calling thread is handling.
   static uint64_t CurrentUnique();
   static void SetCurrentUnique(uint64_t unique);
+  // The errno that the calling thread has answered it with, 0 for success;
+  // nothing yet.
+  static std::optional<int> CurrentAnswer();
 
  private:
   ~SessionCore();

@@ -2,6 +2,8 @@
 #ifndef FUSED_KERNEL_OPERATIONS_H_
 #define FUSED_KERNEL_OPERATIONS_H_
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -56,6 +58,11 @@ class Operations {
   // Any request was received, by its opcode (FUSE_LOOKUP ... of linux/fuse.h).
   // For counting; called before its method.
   virtual void Received(uint32_t opcode) = 0;
+  // The method of a request that was received has returned, after so long.
+  // `error`: the errno of its answer, 0 for success and for what has none;
+  // nothing where it is not answered yet. Called on the method's thread.
+  virtual void Served(uint32_t /*opcode*/, uid_t /*uid*/,
+                      std::optional<int> /*error*/, uint64_t /*nanoseconds*/) {}
 
   virtual void Lookup(const Caller& caller, NodeId parent, const char* name,
                       EntryReply reply) = 0;

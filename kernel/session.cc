@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <climits>
 #include <cstdarg>
 #include <cstdint>
@@ -15,6 +16,7 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -87,6 +89,34 @@ bool HasNoAnswer(uint32_t opcode) {
   return opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET ||
          opcode == FUSE_INTERRUPT || opcode == FUSE_NOTIFY_REPLY;
 }
+
+// Tells the operations, when it goes, what has become of a request.
+class ServedTeller {
+ public:
+  ServedTeller(SessionCore& core, const fuse_in_header& header)
+      : core_(core), opcode_(header.opcode), uid_(header.uid) {
+    SessionCore::SetCurrentUnique(header.unique);
+  }
+  ServedTeller(const ServedTeller&) = delete;
+  ServedTeller& operator=(const ServedTeller&) = delete;
+  ~ServedTeller() {
+    std::optional<int> answer = SessionCore::CurrentAnswer();
+    if (!answer.has_value() && HasNoAnswer(opcode_)) answer = 0;
+    const auto took = std::chrono::steady_clock::now() - start_;
+    core_.operations()->Served(
+        opcode_, uid_, answer,
+        static_cast<uint64_t>(
+            std::chrono::duration_cast<std::chrono::nanoseconds>(took)
+                .count()));
+  }
+
+ private:
+  SessionCore& core_;
+  const uint32_t opcode_;
+  const uid_t uid_;
+  const std::chrono::steady_clock::time_point start_ =
+      std::chrono::steady_clock::now();
+};
 
 // Tries what INIT cannot tell: whether this process may register files.
 const char* WhyNoBackingFiles(SessionCore& core) {
@@ -265,6 +295,7 @@ void Session::Handle(std::string_view packet) {
   if (core_->ended()) return;
 
   core_->operations()->Received(header.opcode);
+  const ServedTeller teller(*core_, header);
   PacketVerdict verdict = CheckPacket(packet, core_->settings().posix);
   if (verdict.kind != PacketVerdict::Kind::kPass && verdict.error != ENOSYS) {
     core_->malformed.fetch_add(1, std::memory_order_relaxed);
@@ -314,7 +345,6 @@ void Session::Dispatch(const fuse_in_header& header, std::string_view packet) {
 
 void Session::PassToLibfuse(const fuse_in_header& header,
                             std::string_view packet) {
-  SessionCore::SetCurrentUnique(header.unique);
   struct fuse_buf buf = {};
   buf.size = packet.size();
   buf.mem = const_cast<char*>(packet.data());  // libfuse only reads it

@@ -5,67 +5,55 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <cstring>
 
 namespace fused::androidtest {
-namespace {
-
-// Both are false when the other end is gone.
-bool SendAll(int socket, const std::string& data) {
-  for (size_t done = 0; done < data.size();) {
-    const ssize_t sent =
-        send(socket, data.data() + done, data.size() - done, MSG_NOSIGNAL);
-    if (sent <= 0) return false;
-    done += static_cast<size_t>(sent);
-  }
-  return true;
-}
-
-bool ReceiveAll(int socket, char* data, size_t size) {
-  while (size > 0) {
-    const ssize_t got = recv(socket, data, size, 0);
-    if (got <= 0) return false;
-    data += got;
-    size -= static_cast<size_t>(got);
-  }
-  return true;
-}
-
-}  // namespace
 
 Control::Control(const std::string& socket)
-    : socket_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-  struct sockaddr_un address = {};
+    : fd_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  sockaddr_un address = {};
   address.sun_family = AF_UNIX;
-  strncpy(address.sun_path, socket.c_str(), sizeof(address.sun_path) - 1);
-  if (connect(socket_, reinterpret_cast<struct sockaddr*>(&address),
+  std::strncpy(address.sun_path, socket.c_str(), sizeof(address.sun_path) - 1);
+  if (connect(fd_, reinterpret_cast<const sockaddr*>(&address),
               sizeof(address)) != 0) {
-    close(socket_);
-    socket_ = -1;
+    close(fd_);
+    fd_ = -1;
   }
 }
 
 Control::~Control() {
-  if (socket_ >= 0) close(socket_);
+  if (fd_ >= 0) close(fd_);
 }
 
-control::v1::Response Control::Ask(const control::v1::Request& request) {
-  const std::string body = request.SerializeAsString();
-  const uint32_t length = htonl(static_cast<uint32_t>(body.size()));
-  std::string frame(reinterpret_cast<const char*>(&length), sizeof(length));
-  frame += body;
-  control::v1::Response response;
-  uint32_t size = 0;
-  if (!SendAll(socket_, frame) ||
-      !ReceiveAll(socket_, reinterpret_cast<char*>(&size), sizeof(size))) {
-    response.set_error("the daemon does not answer");
-    return response;
+bool Control::Transfer(char* bytes, size_t size, bool send) {
+  while (size > 0) {
+    const ssize_t done = send ? ::send(fd_, bytes, size, MSG_NOSIGNAL)
+                              : recv(fd_, bytes, size, 0);
+    if (done < 0 && errno == EINTR) continue;
+    if (done <= 0) return false;
+    bytes += done;
+    size -= static_cast<size_t>(done);
   }
-  std::string answer(ntohl(size), '\0');
-  if (!ReceiveAll(socket_, answer.data(), answer.size()) ||
+  return true;
+}
+
+std::optional<control::v1::Response> Control::Ask(
+    const control::v1::Request& request) {
+  std::string body = request.SerializeAsString();
+  const uint32_t length = htonl(static_cast<uint32_t>(body.size()));
+  body.insert(0, reinterpret_cast<const char*>(&length), sizeof(length));
+  uint32_t answered = 0;
+  if (fd_ < 0 || !Transfer(body.data(), body.size(), true) ||
+      !Transfer(reinterpret_cast<char*>(&answered), sizeof(answered), false)) {
+    return std::nullopt;
+  }
+  std::string answer(ntohl(answered), '\0');
+  control::v1::Response response;
+  if (!Transfer(answer.data(), answer.size(), false) ||
       !response.ParseFromString(answer)) {
-    response.set_error("the daemon's answer is none");
+    return std::nullopt;
   }
   return response;
 }

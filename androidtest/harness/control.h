@@ -1,26 +1,29 @@
-// An operator's connection to a daemon: faster than a fusedctl for each
-// question.
+// Asks a daemon by its control socket, without a process for each question.
 #ifndef FUSED_ANDROIDTEST_HARNESS_CONTROL_H_
 #define FUSED_ANDROIDTEST_HARNESS_CONTROL_H_
 
+#include <optional>
 #include <string>
 
 #include "proto/control.pb.h"
 
 namespace fused::androidtest {
 
+// One connection. Thread-compatible.
 class Control {
  public:
   explicit Control(const std::string& socket);
-  ~Control();
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
+  ~Control();
 
-  // One with an error where the daemon does not answer.
-  control::v1::Response Ask(const control::v1::Request& request);
+  // Nothing where the daemon is gone before it has answered.
+  std::optional<control::v1::Response> Ask(const control::v1::Request& request);
 
  private:
-  int socket_;
+  bool Transfer(char* bytes, size_t size, bool send);
+
+  int fd_;
 };
 
 }  // namespace fused::androidtest

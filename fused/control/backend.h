@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -49,6 +50,15 @@ class Backend {
       const v1::MaintainRequest& request) = 0;
   virtual absl::StatusOr<v1::FileResponse> File(
       const v1::FileRequest& request) = 0;
+  // Does not wait for records to come.
+  virtual v1::AuditResponse Audit(const v1::AuditRequest& request) = 0;
+  virtual v1::MetricsResponse Metrics(const v1::MetricsRequest& request) = 0;
+  virtual v1::TopResponse Top() = 0;
+
+  // The server has refused a request of this uid, with the errno; `request` is
+  // the name of its kind, or empty where it has none. Also on the server's own
+  // thread: does not wait.
+  virtual void Refused(uid_t uid, std::string_view request, int error) = 0;
 };
 
 }  // namespace fused::control

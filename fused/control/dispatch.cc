@@ -18,6 +18,11 @@ v1::Response FailureOf(const absl::Status& status) {
   return ErrorResponse(kernel::ErrnoOf(status), kernel::Describe(status));
 }
 
+std::string_view NameOf(v1::Request::KindCase kind) {
+  const auto* const field = v1::Request::descriptor()->FindFieldByNumber(kind);
+  return field == nullptr ? "" : std::string_view(field->name());
+}
+
 absl::Status Sync(Backend& backend, const std::atomic<bool>& stopping) {
   absl::Status status;
   for (absl::Duration left = kSyncTimeout; left > absl::ZeroDuration();
@@ -43,13 +48,14 @@ void SetPeer(uid_t uid, v1::Request& request) {
   if (request.has_apps_delta()) request.mutable_apps_delta()->set_peer_uid(uid);
 }
 
-Answer Dispatch(Backend& backend, const v1::Request& request, bool admin,
+Answer Dispatch(Backend& backend, const v1::Request& request, Asker asker,
                 const std::atomic<bool>& stopping) {
   Answer answer;
   v1::Response& message = answer.message;
   const auto kind = request.kind_case();
-  if (!admin && kind != v1::Request::kStatus &&
+  if (!asker.admin && kind != v1::Request::kStatus &&
       kind != v1::Request::KIND_NOT_SET) {
+    backend.Refused(asker.uid, NameOf(kind), EACCES);
     message = ErrorResponse(
         EACCES, "only root and the configured admin uids may do this");
     return answer;
@@ -123,7 +129,17 @@ Answer Dispatch(Backend& backend, const v1::Request& request, bool admin,
         message = FailureOf(result.status());
       }
       break;
+    case v1::Request::kAudit:
+      *message.mutable_audit() = backend.Audit(request.audit());
+      break;
+    case v1::Request::kMetrics:
+      *message.mutable_metrics() = backend.Metrics(request.metrics());
+      break;
+    case v1::Request::kTop:
+      *message.mutable_top() = backend.Top();
+      break;
     case v1::Request::KIND_NOT_SET:
+      backend.Refused(asker.uid, "", EOPNOTSUPP);
       message = ErrorResponse(EOPNOTSUPP, "a request that is not known here");
       break;
   }

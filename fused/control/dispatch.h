@@ -20,9 +20,15 @@ struct Answer {
   std::vector<kernel::Fd> fds;
 };
 
+// Who asks.
+struct Asker {
+  uid_t uid = 0;
+  bool admin = false;
+};
+
 // Asks the backend, where the peer may: an admin everything, others `status`.
 // Returns soon where `stopping` becomes true. Thread-safe.
-Answer Dispatch(Backend& backend, const v1::Request& request, bool admin,
+Answer Dispatch(Backend& backend, const v1::Request& request, Asker asker,
                 const std::atomic<bool>& stopping);
 
 // Says in a request who it comes from, whatever it said itself.

@@ -3,6 +3,7 @@
 #define FUSED_FUSED_CONTROL_FAKE_BACKEND_H_
 
 #include <functional>
+#include <string_view>
 
 #include "fused/control/backend.h"
 
@@ -75,6 +76,14 @@ class FakeBackend : public Backend {
   std::function<absl::StatusOr<v1::FileResponse>(const v1::FileRequest&)>
       on_file = [](const v1::FileRequest&) { return v1::FileResponse(); };
 
+  std::function<v1::AuditResponse(const v1::AuditRequest&)> on_audit =
+      [](const v1::AuditRequest&) { return v1::AuditResponse(); };
+  std::function<v1::MetricsResponse(const v1::MetricsRequest&)> on_metrics =
+      [](const v1::MetricsRequest&) { return v1::MetricsResponse(); };
+  std::function<v1::TopResponse()> on_top = [] { return v1::TopResponse(); };
+  std::function<void(uid_t, std::string_view, int)> on_refused =
+      [](uid_t, std::string_view, int) {};
+
   v1::Status GetStatus() override { return on_status(); }
   v1::PushResponse Push(const v1::PushRequest& request) override {
     return on_push(request);
@@ -116,6 +125,16 @@ class FakeBackend : public Backend {
   absl::StatusOr<v1::FileResponse> File(
       const v1::FileRequest& request) override {
     return on_file(request);
+  }
+  v1::AuditResponse Audit(const v1::AuditRequest& request) override {
+    return on_audit(request);
+  }
+  v1::MetricsResponse Metrics(const v1::MetricsRequest& request) override {
+    return on_metrics(request);
+  }
+  v1::TopResponse Top() override { return on_top(); }
+  void Refused(uid_t uid, std::string_view request, int error) override {
+    on_refused(uid, request, error);
   }
 };
 

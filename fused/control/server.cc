@@ -43,9 +43,9 @@ constexpr uint64_t kFirstConnection = 2;
 
 // Of the thread that does the input and output, alone.
 struct Connection {
-  Connection(Fd socket, uid_t peer_uid, bool is_admin)
+  Connection(Fd socket, uid_t peer, bool is_admin)
       : fd(std::move(socket)),
-        uid(peer_uid),
+        uid(peer),
         admin(is_admin),
         decoder(is_admin ? kMaxMessage : kMaxOthersMessage) {}
 
@@ -69,8 +69,7 @@ struct Connection {
 
 struct Job {
   uint64_t connection = 0;
-  uid_t uid = 0;
-  bool admin = false;
+  Asker asker;
   std::string bytes;
 };
 
@@ -250,6 +249,7 @@ void Server::Impl::Accept(Fd peer) {
       std::find(options.admin_uids.begin(), options.admin_uids.end(),
                 who.uid) != options.admin_uids.end();
   if (!MakeRoom(admin)) {
+    backend->Refused(who.uid, "", EBUSY);
     const std::string frame =
         FrameOf(ErrorResponse(EBUSY, "too many connections are at work"));
     SendSome(peer.get(), frame, {}).IgnoreError();
@@ -346,6 +346,7 @@ void Server::Impl::Answer(Connection& connection, std::string frame,
 bool Server::Impl::Advance(uint64_t id, Connection& connection) {
   auto next = connection.decoder.Next();
   if (!next.ok()) {
+    backend->Refused(connection.uid, "", EMSGSIZE);
     Answer(connection,
            FrameOf(ErrorResponse(EMSGSIZE, next.status().message())), {}, true);
     return Write(connection);
@@ -362,7 +363,7 @@ bool Server::Impl::Advance(uint64_t id, Connection& connection) {
   connection.deadline = absl::InfiniteFuture();
   connection.working = true;
   absl::MutexLock lock(&mutex);
-  jobs.push_back({id, connection.uid, connection.admin, **std::move(next)});
+  jobs.push_back({id, {connection.uid, connection.admin}, **std::move(next)});
   return true;
 }
 
@@ -451,13 +452,14 @@ Finished Server::Impl::Process(const Job& job) {
   result.connection = job.connection;
   v1::Request request;
   if (!request.ParseFromString(job.bytes)) {
+    backend->Refused(job.asker.uid, "", EBADMSG);
     result.frame = FrameOf(
         ErrorResponse(EBADMSG, "not a message of fused.control.v1.Request"));
     result.last = true;
     return result;
   }
-  SetPeer(job.uid, request);
-  control::Answer answer = Dispatch(*backend, request, job.admin, stopping);
+  SetPeer(job.asker.uid, request);
+  control::Answer answer = Dispatch(*backend, request, job.asker, stopping);
   result.frame = FrameOf(answer.message);
   result.fds = std::move(answer.fds);
   return result;

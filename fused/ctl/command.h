@@ -50,6 +50,9 @@ int Rollback(const Arguments& arguments);
 int Explain(const Arguments& arguments);
 int Diff(const Arguments& arguments);
 int View(const Arguments& arguments);
+int Audit(const Arguments& arguments);
+int Metrics(const Arguments& arguments);
+int Top(const Arguments& arguments);
 int Run(const Arguments& arguments);
 
 // Prints "fusedctl: TEXT" to stderr and returns `code`.

@@ -37,3 +37,12 @@ ABSL_FLAG(bool, diff, false, "say which decisions change; --dry_run does");
 ABSL_FLAG(std::string, revoke, "",
           "report or signal (kill) who holds files that the kernel serves and "
           "the rules now forbid");
+ABSL_FLAG(bool, follow, false, "go on with what comes, until interrupted");
+ABSL_FLAG(absl::Duration, interval, absl::Seconds(1), "between two looks");
+ABSL_FLAG(bool, once, false, "one look, over one interval");
+ABSL_FLAG(uint32_t, count, 0, "so many looks (without end)");
+ABSL_FLAG(std::string, kind, "",
+          "only DENY, REDACTED_OPEN, PUSH, STATE, CONTROL or DROPPED");
+ABSL_FLAG(std::string, path_prefix, "", "only paths that begin so");
+ABSL_FLAG(std::string, since, "",
+          "only from then on: RFC 3339, or a time ago as \"10m\"");

@@ -38,5 +38,12 @@ ABSL_DECLARE_FLAG(bool, close);
 ABSL_DECLARE_FLAG(bool, stale);
 ABSL_DECLARE_FLAG(bool, diff);
 ABSL_DECLARE_FLAG(std::string, revoke);
+ABSL_DECLARE_FLAG(bool, follow);
+ABSL_DECLARE_FLAG(absl::Duration, interval);
+ABSL_DECLARE_FLAG(bool, once);
+ABSL_DECLARE_FLAG(uint32_t, count);
+ABSL_DECLARE_FLAG(std::string, kind);
+ABSL_DECLARE_FLAG(std::string, path_prefix);
+ABSL_DECLARE_FLAG(std::string, since);
 
 #endif  // FUSED_FUSED_CTL_FLAGS_H_

@@ -130,11 +130,6 @@ TEST_F(FusedctlTest, UsageErrors) {
   EXPECT_EQ(2, Run({"explain", "a/../b", "--uid=1", "--op=READ"}).code);
   EXPECT_EQ(2, Run({"wait", "--timeout=soon"}).code);
   EXPECT_EQ(125, Run({"run", "--package=a.b"}).code);
-  for (const char* later : {"audit", "metrics", "top"}) {
-    const Result result = Run({later});
-    EXPECT_EQ(2, result.code) << later;
-    EXPECT_THAT(result.err, HasSubstr("not in this version"));
-  }
   EXPECT_EQ(0, Run({"--help"}).code);
 }
 

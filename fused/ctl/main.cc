@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -75,14 +74,26 @@ const std::vector<Command>& Commands() {
        Run},
       {"sync", "", {}, 0, 0, Sync},
       {"handles", "[--uid=U] [--stale]", {"uid", "stale"}, 0, 0, Handles},
+      {"audit",
+       "[--follow] [--uid=U] [--package=P] [--kind=K] [--path_prefix=P] "
+       "[--since=T]",
+       {"follow", "uid", "package", "kind", "path_prefix", "since"},
+       0,
+       0,
+       Audit},
+      {"metrics", "", {}, 0, 0, Metrics},
+      {"top",
+       "[--interval=1s] [--once | --count=N]",
+       {"interval", "once", "count"},
+       0,
+       0,
+       Top},
       {"scan", "[--volume=V]", {"volume"}, 0, 0, Scan},
       {"maintain", "[--volume=V]", {"volume"}, 0, 0, Maintain},
       {"file", "PATH [--volume=V] [--user=U]", {"volume", "user"}, 1, 1, File},
   };
   return commands;
 }
-
-constexpr std::string_view kLater[] = {"audit", "metrics", "top"};
 
 std::string Usage() {
   std::string text =
@@ -134,10 +145,6 @@ int Main(int argc, char** argv) {
   for (const Command& command : Commands()) {
     if (command.name != name) continue;
     return Fits(command, *arguments) ? command.run(*arguments) : kUsage;
-  }
-  if (std::find(std::begin(kLater), std::end(kLater), name) !=
-      std::end(kLater)) {
-    return Fail(kUsage, absl::StrCat(name, ": not in this version"));
   }
   return Fail(kUsage,
               absl::StrCat(name, ": unknown command; --help lists them"));

@@ -1,0 +1,193 @@
+#include "fused/metrics/render.h"
+
+#include <linux/fuse.h>
+
+#include <cerrno>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/status_matchers.h"
+#include "absl/strings/str_cat.h"
+#include "fused/metrics/testing/openmetrics.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace fused::metrics {
+namespace {
+
+using absl_testing::IsOk;
+using absl_testing::StatusIs;
+using testing::HasSubstr;
+using testing::Not;
+
+// Everything has a value, and names are as bad as they may be.
+class RenderTest : public testing::Test {
+ protected:
+  RenderTest() {
+    in_.status.set_state("SERVING");
+    in_.status.mutable_policy()->set_name("a \"policy\"\\");
+    in_.status.mutable_policy()->set_version(7);
+    for (const char* name : {"external_primary", "card\n2"}) {
+      control::v1::VolumeStatus& volume = *in_.status.add_volumes();
+      volume.set_name(name);
+      volume.set_passthrough(true);
+      volume.mutable_opens()->set_passthrough(5);
+      (*volume.mutable_fallbacks())["no backing ids are left"] = 2;
+      Requests requests;
+      requests.Count(FUSE_LOOKUP, 0, 1500);
+      requests.Count(FUSE_LOOKUP, ENOENT, 3000000);
+      requests.Count(FUSE_SETLKW, std::nullopt, UINT64_MAX >> 1);
+      in_.requests.push_back({name, requests.Read()});
+    }
+    control::v1::ShadowDifference& line =
+        *in_.status.mutable_shadow()->add_differences();
+    line.set_live("ALLOW PASSTHROUGH");
+    line.set_live_rule("all");
+    line.set_shadow("DENY EACCES");
+    line.set_shadow_rule("no_reading");
+    line.set_count(8);
+    registry_.CountRequest(10061, FUSE_LOOKUP, 1500);
+    registry_.CountVerdict(10061, "private", Verdict::kDenied);
+    registry_.CountVerdict(10061, "", Verdict::kPassthrough);
+    in_.registry = &registry_;
+    in_.audit = {.records = 3, .limited = 2, .full = 1};
+    in_.policy_pushes = {.accepted = 4, .unchanged = 5, .refused = 6};
+    in_.package_of = [](uid_t uid) { return absl::StrCat("app", uid); };
+  }
+
+  double Value(const std::map<std::string, ParsedFamily>& families,
+               const std::string& family,
+               const std::map<std::string, std::string>& labels) {
+    for (const ParsedSample& sample : families.at(family).samples) {
+      if (sample.labels == labels) return sample.value;
+    }
+    ADD_FAILURE() << "no such sample of " << family;
+    return -1;
+  }
+
+  Inputs in_;
+  Registry registry_;
+};
+
+TEST_F(RenderTest, IsOpenMetrics) {
+  const std::string text = Render(in_, Exposition::Format::kOpenMetrics);
+  const auto families = ParseOpenMetrics(text);
+  ASSERT_THAT(families, IsOk()) << text;
+  EXPECT_EQ(
+      Value(
+          *families, "fused_requests",
+          {{"volume", "card\n2"}, {"opcode", "LOOKUP"}, {"result", "ENOENT"}}),
+      1);
+  EXPECT_EQ(Value(*families, "fused_pushes",
+                  {{"kind", "policy"}, {"result", "refused"}}),
+            6);
+  EXPECT_EQ(Value(*families, "fused_decisions",
+                  {{"verdict", "DENY"}, {"io", ""}, {"rule", "private"}}),
+            1);
+  EXPECT_EQ(Value(*families, "fused_app_requests",
+                  {{"uid", "10061"}, {"package", "app10061"}}),
+            1);
+  EXPECT_EQ(Value(*families, "fused_audit_dropped", {{"reason", "limited"}}),
+            2);
+  EXPECT_EQ(Value(*families, "fused_shadow_differences",
+                  {{"live", "ALLOW PASSTHROUGH"},
+                   {"live_rule", "all"},
+                   {"shadow", "DENY EACCES"},
+                   {"shadow_rule", "no_reading"}}),
+            8);
+}
+
+// Dashboards and alerts name them: they are contract.
+TEST_F(RenderTest, Names) {
+  const auto families =
+      ParseOpenMetrics(Render(in_, Exposition::Format::kOpenMetrics));
+  ASSERT_THAT(families, IsOk());
+  std::vector<std::string> names;
+  for (const auto& [name, family] : *families) {
+    names.push_back(absl::StrCat(family.type, " ", name));
+    EXPECT_FALSE(family.samples.empty()) << name;
+  }
+  EXPECT_THAT(names, testing::ElementsAreArray(
+                         {"counter fused_app_busy_seconds",
+                          "counter fused_app_decisions",
+                          "counter fused_app_requests",
+                          "gauge fused_apps",
+                          "gauge fused_apps_version",
+                          "counter fused_audit_dropped",
+                          "gauge fused_audit_queue_length",
+                          "counter fused_audit_records",
+                          "gauge fused_backing_ids",
+                          "gauge fused_build_info",
+                          "counter fused_control_refused",
+                          "counter fused_cpu_seconds",
+                          "counter fused_decisions",
+                          "gauge fused_descriptors",
+                          "gauge fused_epoch",
+                          "gauge fused_handles",
+                          "counter fused_invalidation_overflows",
+                          "gauge fused_invalidation_queue_length",
+                          "counter fused_invalidations",
+                          "counter fused_invalidations_coalesced",
+                          "gauge fused_media_owned_files",
+                          "gauge fused_media_pending_writes",
+                          "gauge fused_media_ready",
+                          "gauge fused_nodes",
+                          "counter fused_opens",
+                          "gauge fused_passthrough",
+                          "counter fused_passthrough_fallbacks",
+                          "gauge fused_policy_info",
+                          "gauge fused_policy_version",
+                          "counter fused_pushes",
+                          "histogram fused_request_duration_seconds",
+                          "counter fused_requests",
+                          "gauge fused_resident_memory_peak_bytes",
+                          "gauge fused_serving",
+                          "counter fused_shadow_decisions",
+                          "counter fused_shadow_differences",
+                          "counter fused_unanswered",
+                          "gauge fused_views"}));
+}
+
+TEST_F(RenderTest, TheTextfileIsPrometheus) {
+  const std::string text = Render(in_, Exposition::Format::kPrometheus);
+  EXPECT_THAT(text, HasSubstr("# TYPE fused_requests_total counter\n"));
+  EXPECT_THAT(text, HasSubstr("\nfused_requests_total{volume="));
+  EXPECT_THAT(text, Not(HasSubstr("# EOF")));
+  EXPECT_THAT(text, Not(HasSubstr("# UNIT")));
+}
+
+TEST(OpenMetricsTest, IsStrict) {
+  const std::string head = "# TYPE a counter\n# HELP a A.\n";
+  EXPECT_THAT(ParseOpenMetrics(head + "a_total{x=\"y\"} 1\n# EOF\n"), IsOk());
+  const std::string histogram = "# TYPE h histogram\n# HELP h H.\n";
+  for (const std::string& bad : std::vector<std::string>{
+           head + "a_total 1\n",
+           head + "a 1\n# EOF\n",
+           head + "b_total 1\n# EOF\n",
+           head + "a_total -1\n# EOF\n",
+           head + "a_total 1\na_total 2\n# EOF\n",
+           head + "a_total one\n# EOF\n",
+           head + "a_total{x=\"y} 1\n# EOF\n",
+           head + "a_total{x=\"\\y\"} 1\n# EOF\n",
+           head + "a_total{x=\"1\",x=\"2\"} 1\n# EOF\n",
+           head + "a_total{1x=\"1\"} 1\n# EOF\n",
+           head + "\na_total 1\n# EOF\n",
+           "# TYPE a counter\na_total 1\n# EOF\n",
+           "# TYPE a_total counter\n# HELP a_total A.\n# EOF\n",
+           "# TYPE a sort\n# HELP a A.\n# EOF\n",
+           head + "a_total 1\n" + "# TYPE b gauge\n# HELP b B.\n" + head +
+               "# EOF\n",
+           histogram + "h_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 2\n# EOF\n",
+           histogram + "h_bucket{le=\"1\"} 1\nh_sum 1\nh_count 1\n# EOF\n",
+           histogram + "h_bucket{le=\"2\"} 1\nh_bucket{le=\"1\"} 1\n# EOF\n",
+           histogram + "h_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 1\n# EOF\n",
+       }) {
+    EXPECT_THAT(ParseOpenMetrics(bad),
+                StatusIs(absl::StatusCode::kInvalidArgument))
+        << bad;
+  }
+}
+
+}  // namespace
+}  // namespace fused::metrics
