@@ -11,9 +11,11 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "fused/app_limits.h"
 #include "fused/audit/log.h"
 #include "fused/control/backend.h"
 #include "fused/control/server.h"
+#include "fused/drop_in.h"
 #include "fused/grant_book.h"
 #include "fused/media/index.h"
 #include "fused/metrics/exposition.h"
@@ -104,13 +106,17 @@ class Daemon : public control::Backend {
   void StartObserving();
   void WriteTextfile();
   std::string RenderMetrics(metrics::Exposition::Format format);
+  control::v1::PushResponse PushFrom(const control::v1::PushRequest& request,
+                                     state::v1::Origin::Kind origin);
   void TellPush(bool apps, std::string_view what, uid_t uid,
                 const control::v1::PushResponse& response);
   static std::string PackageOf(const policy::Snapshot& snapshot, uid_t uid);
   void StartIndex();
   bool MountVolumes(StartError& error);
   absl::Status BindGrants();
+  void FillWorkers(control::v1::Workers& workers) const;
   bool Listen(StartError& error);
+  bool TakeDropIns(StartError& error);
   absl::StatusOr<Volume*> FindVolume(const std::string& name) const;
   absl::StatusOr<ViewIdentity> IdentityOf(const std::string& package,
                                           uint32_t user) const;
@@ -129,6 +135,7 @@ class Daemon : public control::Backend {
   std::unique_ptr<GrantBook> grants_;
   kernel::Features features_;
   std::unique_ptr<kernel::InvalidationWorker> invalidations_;
+  std::unique_ptr<AppLimits> limits_;
   std::unique_ptr<media::Index> index_;
   std::vector<std::unique_ptr<Volume>> volumes_;
   std::unique_ptr<kernel::Loop> loop_;
@@ -139,6 +146,7 @@ class Daemon : public control::Backend {
   // Held while the index's thread uses the volumes.
   absl::Mutex late_mutex_;
   std::unique_ptr<Timer> maintenance_;
+  std::unique_ptr<DropIn> drop_in_;
   std::unique_ptr<Timer> textfile_;
 };
 

@@ -13,6 +13,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "fused/audit/config.h"
 #include "kernel/status.h"
 #include "policy/parse_message.h"
 
@@ -124,9 +125,45 @@ class Reader {
     if (file_.maintain_seconds() != 0) {
       settings.maintain_seconds = file_.maintain_seconds();
     }
-    settings.audit = file_.audit();
+    if (auto audit = audit::Complete(file_.audit()); audit.ok()) {
+      settings.audit = *std::move(audit);
+    } else {
+      Say("audit", std::string(audit.status().message()));
+    }
     if (file_.metrics_seconds() != 0) {
       settings.metrics_seconds = file_.metrics_seconds();
+    }
+    SetLimits(settings);
+  }
+
+  void SetLimits(Settings& settings) {
+    settings.limits = file_.limits();
+    constexpr uint32_t kDay = 24 * 60 * 60;
+    const struct {
+      const char* field;
+      uint32_t other;
+      uint32_t most;
+    } kFields[] = {
+        {"handles_per_app", 16384, 1 << 30},
+        {"backing_ids_per_app", 8192, 1 << 30},
+        {"threads_per_uid", 8, kMaxThreads},
+        {"queued_requests", 128, 65536},
+        {"max_threads", 32, kMaxThreads},
+        {"deadline_seconds", 60, kDay},
+        {"abort_seconds", 300, kDay},
+    };
+    const google::protobuf::Descriptor& type =
+        *config::v1::Limits::descriptor();
+    const google::protobuf::Reflection& reflection =
+        *settings.limits.GetReflection();
+    for (const auto& [name, other, most] : kFields) {
+      const google::protobuf::FieldDescriptor* const field =
+          type.FindFieldByName(name);
+      const uint32_t value = reflection.GetUInt32(settings.limits, field);
+      if (value == 0) reflection.SetUInt32(&settings.limits, field, other);
+      if (value > most) {
+        Say(absl::StrCat("limits.", name), absl::StrCat("at most ", most));
+      }
     }
   }
 
@@ -313,6 +350,7 @@ Issue Origin::At(std::string_view field, std::string reason,
       {"state_dir", flags_.state_dir.has_value()},
       {"control", flags_.control.has_value()},
       {"views_dir", flags_.views_dir.has_value()},
+      {"drop_in_dir", flags_.drop_in_dir.has_value()},
       {"transport", flags_.transport.has_value()},
       {"admin_uids", flags_.admin_uids.has_value()},
       {"threads", flags_.threads.has_value()},
@@ -361,6 +399,7 @@ std::optional<Settings> ReadSettings(
       Path(flags.state_dir, file.state_dir(), "/var/lib/fused");
   settings.control =
       Path(flags.control, file.control(), "/run/fused/control.sock");
+  settings.drop_in_dir = Path(flags.drop_in_dir, file.drop_in_dir(), "");
   settings.views_dir =
       Path(flags.views_dir, file.views_dir(), "/run/fused/views");
   settings.metrics_textfile =

@@ -83,14 +83,12 @@ class View : public kernel::Operations {
   void ListHandles(std::optional<uid_t> uid, bool stale_only,
                    control::v1::HandlesResponse& response) const;
 
-  // After a change of rules that concerns this view; see Volume::TellRules().
-  // Makes the kernel look every name up again.
+  // After a change of rules: makes the kernel look every name up again.
   void TellRules() const;
-  // Posts what is done when the kernel has entered all names of listings that
-  // were made before `epoch`. False: there are none.
+  // Posts what waits for names of listings before `epoch`. False: there are
+  // none.
   bool PostListings(uint64_t epoch) const;
-  // Takes from open files what the rules do not allow any more, as far as that
-  // can be; how many are left that the kernel serves.
+  // Takes open files back, but for those that the kernel serves: how many.
   uint64_t AfterRules(const policy::Changes& changes);
   void FindStale(std::vector<StaleFile>& stale) const;
 
@@ -384,6 +382,9 @@ class View : public kernel::Operations {
                            int depth) const;
 
   // view_open.cc
+  // What the actor's app is charged for a handle. Nothing: it has as many as it
+  // may (EMFILE).
+  std::optional<AppLimits::Share> ShareOf(const Actor& actor) const;
   absl::StatusOr<NewHandle> OpenNode(const Actor& actor,
                                      const std::shared_ptr<Node>& node,
                                      const Intent& intent, int flags,
