@@ -17,6 +17,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "fused/audit/log.h"
 #include "fused/daemon.h"
 #include "fused/user_trees.h"
 #include "kernel/mount.h"
@@ -138,6 +140,11 @@ class Checker {
   }
 
   void OwnPlaces() {
+    if (const auto audit = audit::Log::Complete(settings_.audit); !audit.ok()) {
+      std::string_view reason = audit.status().message();
+      absl::ConsumePrefix(&reason, "audit: ");
+      Say("audit", std::string(reason));
+    }
     CanBeMade("state_dir", settings_.state_dir);
     CanBeMade("views_dir", settings_.views_dir);
     if (!settings_.drop_in_dir.empty()) {
@@ -150,6 +157,10 @@ class Checker {
           absl::StrCat("others may look into ", settings_.state_dir,
                        " (chmod 0700 closes it)"),
           true);
+    }
+    if (!settings_.metrics_textfile.empty()) {
+      const std::filesystem::path metrics(settings_.metrics_textfile);
+      Directory("metrics_textfile", metrics.parent_path().string());
     }
     const std::filesystem::path socket(settings_.control);
     CanBeMade("control", socket.parent_path().string());
@@ -270,8 +281,11 @@ void CheckApart(const Settings& settings, Issues& issues) {
   const Spot own[] = {
       {mounts.Canonical(settings.state_dir), "state_dir", trees.size(), ""},
       {mounts.Canonical(settings.views_dir), "views_dir", trees.size(), ""},
-      {mounts.Canonical(settings.control), "control", trees.size(), ""}};
+      {mounts.Canonical(settings.control), "control", trees.size(), ""},
+      {mounts.Canonical(settings.metrics_textfile), "metrics_textfile",
+       trees.size(), ""}};
   for (const Spot& place : own) {
+    if (place.path.empty()) continue;
     for (const Spot& tree : trees) {
       if (Inside(place.path, tree.path)) say(place, tree);
     }

@@ -281,6 +281,26 @@ void PutAudit(const Inputs& in, Exposition& out) {
           in.audit.queued);
 }
 
+// Nothing differs where the policy in force has no shadow rules.
+void PutShadow(const Inputs& in, Exposition& out) {
+  const control::v1::ShadowStatus& shadow = in.status.shadow();
+  out.Family("fused_shadow_decisions", kCounter,
+             "Decisions that the shadow rules agree with, and not, since the "
+             "policy is in force.");
+  out.Sample({{"agrees", "true"}}, shadow.agreed());
+  out.Sample({{"agrees", "false"}}, shadow.differed() + shadow.uncounted());
+  out.Family("fused_shadow_differences", kCounter,
+             "Decisions that the shadow rules would have made otherwise, the "
+             "most frequent kinds.");
+  for (const control::v1::ShadowDifference& line : shadow.differences()) {
+    out.Sample({{"live", line.live()},
+                {"live_rule", line.live_rule()},
+                {"shadow", line.shadow()},
+                {"shadow_rule", line.shadow_rule()}},
+               line.count());
+  }
+}
+
 }  // namespace
 
 std::string Render(const Inputs& inputs, Exposition::Format format) {
@@ -295,6 +315,7 @@ std::string Render(const Inputs& inputs, Exposition::Format format) {
   PutInvalidations(inputs, out);
   PutThreads(inputs, out);
   PutAudit(inputs, out);
+  PutShadow(inputs, out);
   return std::move(out).Finish();
 }
 
