@@ -151,6 +151,10 @@ class Checker {
                        " (chmod 0700 closes it)"),
           true);
     }
+    if (!settings_.metrics_textfile.empty()) {
+      const std::filesystem::path metrics(settings_.metrics_textfile);
+      Directory("metrics_textfile", metrics.parent_path().string());
+    }
     const std::filesystem::path socket(settings_.control);
     CanBeMade("control", socket.parent_path().string());
     if (!socket.has_filename()) {
@@ -270,8 +274,11 @@ void CheckApart(const Settings& settings, Issues& issues) {
   const Spot own[] = {
       {mounts.Canonical(settings.state_dir), "state_dir", trees.size(), ""},
       {mounts.Canonical(settings.views_dir), "views_dir", trees.size(), ""},
-      {mounts.Canonical(settings.control), "control", trees.size(), ""}};
+      {mounts.Canonical(settings.control), "control", trees.size(), ""},
+      {mounts.Canonical(settings.metrics_textfile), "metrics_textfile",
+       trees.size(), ""}};
   for (const Spot& place : own) {
+    if (place.path.empty()) continue;
     for (const Spot& tree : trees) {
       if (Inside(place.path, tree.path)) say(place, tree);
     }

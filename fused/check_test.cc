@@ -126,11 +126,20 @@ TEST_F(CheckTest, OneVolumeInsideAnother) {
 TEST_F(CheckTest, TheDaemonsOwnPlacesAreNobodysFiles) {
   EXPECT_THAT(Check({"--state_dir=" + Path("lower/state"),
                      "--control=" + Path("lower/socket"),
-                     "--views_dir=" + Path("mount/views"), Path("lower"),
-                     Path("mount")}),
+                     "--views_dir=" + Path("mount/views"),
+                     "--metrics_textfile=" + Path("lower/a.prom"),
+                     Path("lower"), Path("mount")}),
               ElementsAre(HasSubstr("command line:0:0: --state_dir: "),
                           HasSubstr("command line:0:0: --views_dir: "),
-                          HasSubstr("command line:0:0: --control: ")));
+                          HasSubstr("command line:0:0: --control: "),
+                          HasSubstr("command line:0:0: --metrics_textfile: ")));
+  EXPECT_THAT(CheckConfig(Volume("a", "lower", "mount") +
+                          absl::StrCat("metrics_textfile: \"",
+                                       Path("none/a.prom"), "\"\n")),
+              ElementsAre(HasSubstr(":7:1: metrics_textfile: ")));
+  EXPECT_THAT(
+      CheckConfig(Volume("a", "lower", "mount") + "audit { burst: 2000 }\n"),
+      ElementsAre(HasSubstr(":7:1: audit: burst")));
   EXPECT_EQ(code_, 2);
   scratch_.MakeFile("file", "");
   EXPECT_THAT(

@@ -9,6 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "fused/arguments.h"
 #include "fused/ctl/command.h"
+#include "fused/ctl/completion.h"
+#include "fused/version.h"
 
 namespace fused::ctl {
 namespace {
@@ -136,12 +138,22 @@ int Main(int argc, char** argv) {
     std::fputs(Usage().c_str(), stdout);
     return kDone;
   }
+  if (arguments->version) {
+    std::printf("fusedctl %s\n", kVersion);
+    return kDone;
+  }
   if (arguments->positional.empty()) {
     std::fputs(Usage().c_str(), stderr);
     return kUsage;
   }
   const std::string name = arguments->positional[0];
   arguments->positional.erase(arguments->positional.begin());
+  // For packagers; no user is told of it.
+  if (name == "completion" && arguments->positional.size() == 1) {
+    const std::string script = Completion(arguments->positional[0], Commands());
+    std::fputs(script.c_str(), stdout);
+    return script.empty() ? kUsage : kDone;
+  }
   for (const Command& command : Commands()) {
     if (command.name != name) continue;
     return Fits(command, *arguments) ? command.run(*arguments) : kUsage;

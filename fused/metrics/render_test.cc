@@ -47,6 +47,11 @@ class RenderTest : public testing::Test {
       requests.Count(FUSE_SETLKW, std::nullopt, UINT64_MAX >> 1);
       in_.requests.push_back({name, requests.Read()});
     }
+    control::v1::ShadowDifference& difference =
+        *in_.status.mutable_shadow()->add_differences();
+    difference.set_live("ALLOW PASSTHROUGH");
+    difference.set_shadow("DENY EACCES");
+    difference.set_count(3);
     registry_.CountRequest(10061, FUSE_LOOKUP, 1500);
     registry_.CountVerdict(10061, "private", Verdict::kDenied);
     registry_.CountVerdict(10061, "", Verdict::kPassthrough);
@@ -141,6 +146,8 @@ TEST_F(RenderTest, Names) {
                           "counter fused_requests_refused",
                           "gauge fused_resident_memory_peak_bytes",
                           "gauge fused_serving",
+                          "counter fused_shadow_decisions",
+                          "counter fused_shadow_differences",
                           "gauge fused_threads",
                           "gauge fused_threads_stuck",
                           "counter fused_unanswered",

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A machine's life with the package: install, start, serve, upgrade, remove.
 
-    install_test FUSED.deb NEXT.deb
+    install_test FUSED.deb NEXT.deb AGAIN.deb
 
 The machine is this one's own root with an overlay over it, in a mount namespace
 of its own: nothing that happens there is left when the test ends. There is no
@@ -196,6 +196,21 @@ class ExamplesTest(unittest.TestCase):
                 self.assertEqual(shown.stderr, "")
                 self.assertNotIn("@", re.sub(r"\S+@\S+\.\w+", "", shown.stdout))
 
+    def test_completion(self):
+        def complete(*words):
+            script = 'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _fusedctl; echo "${COMPREPLY[@]}"'
+            source = ". /usr/share/bash-completion/completions/fusedctl; "
+            return run("bash", "-uc", source + script, "bash", *words).stdout.split()
+
+        self.assertEqual(complete("fusedctl", "pus"), ["push"])
+        self.assertEqual(complete("fusedctl", "push", "--dr"), ["--dry_run"])
+        self.assertEqual(complete("fusedctl", "--json", "view", "--pack"), ["--package="])
+        self.assertEqual(complete("fusedctl", "sync", "--pack"), [])
+        zsh = "/usr/share/zsh/vendor-completions/_fusedctl"
+        run("zsh", "-n", zsh)
+        with open(zsh, encoding="utf8") as script:
+            self.assertRegex(script.read(), r"\n +push\) offered=\(.*--dry_run")
+
     def test_every_command_is_described(self):
         page = run("zcat", "/usr/share/man/man1/fusedctl.1.gz").stdout
         for line in re.findall(r"^  ([a-z]\w*)", run("fusedctl", "--help").stdout, re.M):
@@ -326,6 +341,9 @@ class PackageTest(unittest.TestCase):
     def tearDownClass(cls):
         run("dpkg", "--purge", "fused")
 
+    def test_the_same_bytes_each_time(self):
+        run("cmp", "/tmp/fused.deb", "/tmp/again.deb")
+
     def test_unit(self):
         done = run("systemd-analyze", "verify", "--man=no", UNIT)
         self.assertEqual(done.stdout, "")
@@ -340,6 +358,7 @@ class PackageTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    AGAIN = os.path.abspath(sys.argv.pop(3))
     NEXT = os.path.abspath(sys.argv.pop(2))
     DEB = os.path.abspath(sys.argv.pop(1))
     os.environ["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -359,7 +378,7 @@ if __name__ == "__main__":
     run("mount", "--make-rprivate", "/")
     # No overlay stands on another's upper directory: on a tmpfs.
     run("mount", "-t", "tmpfs", "tmpfs", TOP)
-    enter_root(TOP, {"fused.deb": DEB, "next.deb": NEXT})
+    enter_root(TOP, {"fused.deb": DEB, "next.deb": NEXT, "again.deb": AGAIN})
     try:
         unittest.main(verbosity=2, failfast=True)
     finally:
