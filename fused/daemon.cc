@@ -43,6 +43,18 @@ size_t RaiseDescriptorLimit() {
   return limit.rlim_cur;
 }
 
+kernel::Loop::Options LoopOptions(const Settings& settings) {
+  const config::v1::Limits& limits = settings.limits;
+  kernel::Loop::Options options;
+  options.threads = settings.threads;
+  options.max_threads = static_cast<int>(limits.max_threads());
+  options.threads_per_uid = static_cast<int>(limits.threads_per_uid());
+  options.max_parked = static_cast<int>(limits.queued_requests());
+  options.deadline = absl::Seconds(limits.deadline_seconds());
+  options.abort_after = absl::Seconds(limits.abort_seconds());
+  return options;
+}
+
 // Path views that a daemon which was killed has left.
 void RemoveStaleViews(const std::string& views_dir) {
   absl::StatusOr<std::vector<kernel::MountInfo>> mounts = kernel::ListMounts();
@@ -114,7 +126,7 @@ bool Daemon::Prepare(StartError& error) {
     return Fail(error, kExitInternal, kernel::ErrnoStatus(errno, "setegid"));
   }
   absl::StatusOr<std::unique_ptr<kernel::Loop>> loop =
-      kernel::Loop::Start({.threads = settings_.threads, .own_umask = true});
+      kernel::Loop::Start(LoopOptions(settings_));
   if (!loop.ok()) return Fail(error, kExitInternal, loop.status());
   loop_ = *std::move(loop);
   return true;
@@ -166,6 +178,10 @@ bool Daemon::MountVolumes(StartError& error) {
                                  : limit / 2;
   shared.warm_backing_ids = settings_.warm_backing_ids;
   shared.max_backing_ids = settings_.max_backing_ids;
+  limits_ = std::make_unique<AppLimits>(
+      AppLimits::Most{settings_.limits.handles_per_app(),
+                      settings_.limits.backing_ids_per_app()});
+  shared.limits = limits_.get();
   shared.views_dir = settings_.views_dir;
   lost_.Reset(eventfd(0, EFD_CLOEXEC));
   if (!lost_.valid()) {
@@ -278,6 +294,18 @@ void Daemon::Stop() {
   }
 }
 
+void Daemon::FillWorkers(control::v1::Workers& workers) const {
+  const kernel::Loop::Stats stats = loop_->stats();
+  workers.set_threads(static_cast<uint32_t>(stats.threads));
+  workers.set_stuck(static_cast<uint32_t>(stats.stuck));
+  workers.set_queued(static_cast<uint32_t>(stats.parked));
+  workers.set_expired(stats.expired);
+  workers.set_refused(stats.refused);
+  workers.set_aborted(stats.aborted);
+  workers.set_handles_refused(limits_->handles_refused());
+  workers.set_backing_ids_refused(limits_->backing_ids_refused());
+}
+
 control::v1::Status Daemon::GetStatus() {
   control::v1::Status status;
   const State state = state_now_.load();
@@ -292,6 +320,7 @@ control::v1::Status Daemon::GetStatus() {
       volume->FillStatus(*status.add_volumes());
     }
   }
+  if (state == State::kServing) FillWorkers(*status.mutable_workers());
   control::v1::KernelStatus& kernel = *status.mutable_kernel();
   kernel.set_release(features_.release);
   kernel.set_protocol(features_.protocol);

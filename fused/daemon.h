@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "fused/app_limits.h"
 #include "fused/audit/log.h"
 #include "fused/control/backend.h"
 #include "fused/control/server.h"
@@ -113,6 +114,7 @@ class Daemon : public control::Backend {
   void StartIndex();
   bool MountVolumes(StartError& error);
   absl::Status BindGrants();
+  void FillWorkers(control::v1::Workers& workers) const;
   bool Listen(StartError& error);
   bool TakeDropIns(StartError& error);
   absl::StatusOr<Volume*> FindVolume(const std::string& name) const;
@@ -133,6 +135,7 @@ class Daemon : public control::Backend {
   std::unique_ptr<GrantBook> grants_;
   kernel::Features features_;
   std::unique_ptr<kernel::InvalidationWorker> invalidations_;
+  std::unique_ptr<AppLimits> limits_;
   std::unique_ptr<media::Index> index_;
   std::vector<std::unique_ptr<Volume>> volumes_;
   std::unique_ptr<kernel::Loop> loop_;

@@ -16,6 +16,7 @@
 #include "absl/container/inlined_vector.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "fused/app_limits.h"
 #include "fused/directory_reader.h"
 #include "fused/node.h"
 #include "kernel/backing.h"
@@ -71,6 +72,9 @@ class Handle {
   // Of a passthrough one.
   kernel::BackingRef backing;
 
+  // What its app is charged for it.
+  AppLimits::Share share;
+
   // The daemon's own descriptor of the lower file, opened as the app did, at
   // the first request that needs it.
   absl::StatusOr<int> Descriptor();
@@ -91,16 +95,19 @@ class Handle {
 class DirectoryHandle {
  public:
   DirectoryHandle(kernel::HandleId id, std::shared_ptr<Node> node, uid_t uid,
-                  kernel::Fd fd)
+                  kernel::Fd fd, AppLimits::Share share = {})
       : id(id),
         node(std::move(node)),
         uid(uid),
+        share(std::move(share)),
         descriptor(fd.get()),
         reader(std::move(fd)) {}
 
   const kernel::HandleId id;
   const std::shared_ptr<Node> node;
   const uid_t uid;
+  // What its app is charged for it.
+  const AppLimits::Share share;
   // The reader's; for fsync.
   const int descriptor;
 

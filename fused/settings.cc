@@ -133,6 +133,38 @@ class Reader {
     if (file_.metrics_seconds() != 0) {
       settings.metrics_seconds = file_.metrics_seconds();
     }
+    SetLimits(settings);
+  }
+
+  void SetLimits(Settings& settings) {
+    settings.limits = file_.limits();
+    constexpr uint32_t kDay = 24 * 60 * 60;
+    const struct {
+      const char* field;
+      uint32_t other;
+      uint32_t most;
+    } kFields[] = {
+        {"handles_per_app", 16384, 1 << 30},
+        {"backing_ids_per_app", 8192, 1 << 30},
+        {"threads_per_uid", 8, kMaxThreads},
+        {"queued_requests", 128, 65536},
+        {"max_threads", 32, kMaxThreads},
+        {"deadline_seconds", 60, kDay},
+        {"abort_seconds", 300, kDay},
+    };
+    const google::protobuf::Descriptor& type =
+        *config::v1::Limits::descriptor();
+    const google::protobuf::Reflection& reflection =
+        *settings.limits.GetReflection();
+    for (const auto& [name, other, most] : kFields) {
+      const google::protobuf::FieldDescriptor* const field =
+          type.FindFieldByName(name);
+      const uint32_t value = reflection.GetUInt32(settings.limits, field);
+      if (value == 0) reflection.SetUInt32(&settings.limits, field, other);
+      if (value > most) {
+        Say(absl::StrCat("limits.", name), absl::StrCat("at most ", most));
+      }
+    }
   }
 
   // The volumes of the file and the command line, before flags and options.

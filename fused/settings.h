@@ -107,6 +107,8 @@ struct Settings {
   // Empty: none. Absolute.
   std::string metrics_textfile;
   uint32_t metrics_seconds = 15;
+  // With what stands behind a 0 put in.
+  config::v1::Limits limits;
   // Return when it serves.
   bool daemonize = false;
   Origin origin;

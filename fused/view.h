@@ -395,6 +395,9 @@ class View : public kernel::Operations {
                            int depth) const;
 
   // view_open.cc
+  // What the actor's app is charged for a handle. Nothing: it has as many as it
+  // may (EMFILE).
+  std::optional<AppLimits::Share> ShareOf(const Actor& actor) const;
   absl::StatusOr<NewHandle> OpenNode(const Actor& actor,
                                      const std::shared_ptr<Node>& node,
                                      const Intent& intent, int flags,

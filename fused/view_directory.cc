@@ -36,14 +36,17 @@ void View::OpenDirectory(const kernel::Caller& caller, kernel::NodeId node_id,
       return reply.Error(status);
     }
   }
+  std::optional<AppLimits::Share> share = ShareOf(actor);
+  if (!share.has_value()) return reply.Error(kernel::ErrnoStatus(EMFILE));
   absl::StatusOr<Pin> pin = node->lower->Descriptor();
   if (!pin.ok()) return reply.Error(pin.status());
   absl::StatusOr<kernel::Fd> fd =
       kernel::Reopen((*pin)->get(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (!fd.ok()) return reply.Error(fd.status());
   const kernel::HandleId id = directories_.NewId();
-  directories_.Insert(id, std::make_shared<DirectoryHandle>(id, node, actor.uid,
-                                                            *std::move(fd)));
+  directories_.Insert(
+      id, std::make_shared<DirectoryHandle>(id, node, actor.uid, *std::move(fd),
+                                            *std::move(share)));
   if (!reply.Send(id, false)) directories_.Remove(id);
 }
 

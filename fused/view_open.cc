@@ -40,7 +40,12 @@ absl::Status View::EnterMode(Node& node, Handle& handle, bool& passthrough) {
   if (node.mode == NodeMode::kIdle) node.refusal = 0;
   const bool wanted = node.key.io == policy::IoMode::kPassthrough &&
                       passthrough_.load(std::memory_order_acquire);
-  if (wanted && node.mode != NodeMode::kDaemon) {
+  // One that joins others is of their mode.
+  const bool idle = node.mode == NodeMode::kIdle;
+  if (wanted && idle && !handle.share.TakeBacking(false)) {
+    node.refusal = EDQUOT;
+  } else if (wanted && node.mode != NodeMode::kDaemon) {
+    handle.share.TakeBacking(!idle);
     absl::StatusOr<kernel::BackingRef> backing = TakeBacking(node);
     if (!backing.ok()) return backing.status();
     handle.backing = *std::move(backing);
@@ -62,6 +67,8 @@ std::string View::FallbackReason(int error) {
              "(ELOOP)";
     case EPERM:
       return "the kernel does not let this process register files (EPERM)";
+    case EDQUOT:
+      return "the app has as many backing ids as it may";
     case ENOSPC:
     case ENOMEM:
       return "no backing ids are left";
@@ -78,6 +85,11 @@ void View::LeaveMode(Handle& handle) {
   if (--handle.node->handles == 0) handle.node->mode = NodeMode::kIdle;
 }
 
+std::optional<AppLimits::Share> View::ShareOf(const Actor& actor) const {
+  if (context_.limits == nullptr) return AppLimits::Share();
+  return context_.limits->Open(actor.uid);
+}
+
 absl::StatusOr<View::NewHandle> View::OpenNode(
     const Actor& actor, const std::shared_ptr<Node>& node, const Intent& intent,
     int flags, const policy::Decision& decision, kernel::Fd descriptor) {
@@ -90,7 +102,10 @@ absl::StatusOr<View::NewHandle> View::OpenNode(
   record.io = decision.io;
   record.epoch = actor.snapshot->epoch();
   record.rule = decision.rule;
+  std::optional<AppLimits::Share> share = ShareOf(actor);
+  if (!share.has_value()) return kernel::ErrnoStatus(EMFILE);
   auto handle = std::make_shared<Handle>(record, node);
+  handle->share = *std::move(share);
   if (descriptor.valid()) handle->SetDescriptor(std::move(descriptor));
 
   if (intent.write) {

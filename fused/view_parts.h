@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 
+#include "fused/app_limits.h"
 #include "fused/audit/log.h"
 #include "fused/grants.h"
 #include "fused/handle.h"
@@ -37,6 +38,8 @@ struct VolumeContext {
   kernel::InvalidationWorker* invalidations = nullptr;
   // An open that passthrough was wanted for is served by the daemon; why.
   std::function<void(std::string_view reason)> fallback;
+  // Of all volumes; null: there are none.
+  AppLimits* limits = nullptr;
   // Opens may be given to the kernel.
   bool passthrough = true;
   // The lower tree's own ownership and modes; the kernel checks them, and the

@@ -116,6 +116,7 @@ absl::StatusOr<std::shared_ptr<Volume::Mounted>> Volume::NewMounted(
   context.audit = shared_.audit;
   context.requests = &requests_;
   context.registry = shared_.registry;
+  if (!context.posix) context.limits = shared_.limits;
   return std::make_shared<Mounted>(context, std::move(identity));
 }
 
@@ -149,6 +150,7 @@ absl::StatusOr<kernel::Fd> Volume::Serve(
   if (statx(fuse->mount.get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0,
             &root) == 0) {
     mounted->device = makedev(root.stx_dev_major, root.stx_dev_minor);
+    mounted->session->SetConnection(root.stx_dev_minor);
   }
   // One life for both: whoever holds the session holds the view.
   const std::shared_ptr<kernel::Session> alias(mounted, mounted->session.get());

@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "fused/app_limits.h"
 #include "fused/audit/log.h"
 #include "fused/counters.h"
 #include "fused/lower_node.h"
@@ -49,6 +50,7 @@ class Volume {
     size_t descriptor_budget = 8192;
     size_t warm_backing_ids = 1024;
     size_t max_backing_ids = 1 << 20;
+    AppLimits* limits = nullptr;
     std::string views_dir;
     // Of media volumes.
     media::Index* index = nullptr;

@@ -45,6 +45,7 @@ void Volume::FillStatus(control::v1::VolumeStatus& status) const {
   uint64_t handles = 0;
   uint64_t nodes = 0;
   uint64_t unanswered = 0;
+  uint64_t expired = 0;
   MountedList all;
   {
     absl::MutexLock lock(&mutex_);
@@ -63,6 +64,7 @@ void Volume::FillStatus(control::v1::VolumeStatus& status) const {
     handles += view.handles();
     nodes += view.nodes();
     unanswered += mounted->session->unanswered();
+    expired += mounted->session->expired();
     if (view.identity().shared()) continue;
     control::v1::ViewStatus& out = *status.add_views();
     out.set_package(view.identity().package);
@@ -80,6 +82,7 @@ void Volume::FillStatus(control::v1::VolumeStatus& status) const {
   status.set_handles(handles);
   status.set_nodes(nodes);
   status.set_unanswered(unanswered);
+  status.set_expired(expired);
   for (const LowerTree* tree : trees_->All()) {
     if (tree->media() != nullptr) FillMedia(*tree, *status.mutable_media());
   }

@@ -2,25 +2,16 @@
 
 #include <fcntl.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "kernel/fd.h"
 #include "kernel/status.h"
 
 namespace fused::kernel {
-absl::StatusOr<unsigned> ConnectionOf(const Fd& mount) {
-  struct statx facts = {};
-  if (statx(mount.get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE,
-            &facts) != 0) {
-    return ErrnoStatus(errno, "statx");
-  }
-  return facts.stx_dev_minor;
-}
-
 absl::Status AbortConnection(unsigned connection) {
   const Fd context(fsopen("fusectl", FSOPEN_CLOEXEC));
   if (!context.valid()) return ErrnoStatus(errno, "fsopen fusectl");

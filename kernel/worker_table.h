@@ -22,7 +22,7 @@ struct RequestId {
 // no lock and shares no cache line with another worker.
 class WorkerTable {
  public:
-  static constexpr size_t kMost = 128;
+  static constexpr size_t kMost = 320;
 
   struct Work {
     size_t worker = 0;

@@ -145,6 +145,14 @@ std::string StatusText(const control::v1::Status& status) {
                     ", FUSE ", Printable(status.kernel().protocol()), ": ",
                     Features(status.kernel()), "\n");
   }
+  if (status.has_workers()) {
+    const control::v1::Workers& workers = status.workers();
+    absl::StrAppend(&text, "threads ", workers.threads(), ", ", workers.stuck(),
+                    " stuck, ", workers.queued(), " requests queued, ",
+                    workers.expired(), " too late, ",
+                    workers.refused() + workers.handles_refused(),
+                    " refused\n");
+  }
   for (const std::string& warning : status.warnings()) {
     absl::StrAppend(&text, "warning ", Printable(warning), "\n");
   }
