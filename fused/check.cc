@@ -17,8 +17,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
-#include "fused/audit/log.h"
 #include "fused/daemon.h"
 #include "fused/user_trees.h"
 #include "kernel/mount.h"
@@ -140,11 +138,6 @@ class Checker {
   }
 
   void OwnPlaces() {
-    if (const auto audit = audit::Log::Complete(settings_.audit); !audit.ok()) {
-      std::string_view reason = audit.status().message();
-      absl::ConsumePrefix(&reason, "audit: ");
-      Say("audit", std::string(reason));
-    }
     CanBeMade("state_dir", settings_.state_dir);
     CanBeMade("views_dir", settings_.views_dir);
     if (!settings_.drop_in_dir.empty()) {
