@@ -147,6 +147,9 @@ class Checker {
     }
     CanBeMade("state_dir", settings_.state_dir);
     CanBeMade("views_dir", settings_.views_dir);
+    if (!settings_.drop_in_dir.empty()) {
+      CanBeMade("drop_in_dir", settings_.drop_in_dir);
+    }
     struct stat stat = {};
     if (::stat(settings_.state_dir.c_str(), &stat) == 0 &&
         (stat.st_mode & 077) != 0) {

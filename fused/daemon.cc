@@ -76,7 +76,7 @@ std::unique_ptr<Daemon> Daemon::Start(const Settings& settings,
                                       StartError& error) {
   auto daemon = std::unique_ptr<Daemon>(new Daemon(settings));
   if (!daemon->Prepare(error) || !daemon->Listen(error) ||
-      !daemon->MountVolumes(error)) {
+      !daemon->MountVolumes(error) || !daemon->TakeDropIns(error)) {
     daemon->Stop();
     return nullptr;
   }
@@ -222,6 +222,22 @@ bool Daemon::MountVolumes(StartError& error) {
   return true;
 }
 
+bool Daemon::TakeDropIns(StartError& error) {
+  if (settings_.drop_in_dir.empty()) return true;
+  absl::StatusOr<std::unique_ptr<DropIn>> drop_in =
+      DropIn::Start({settings_.drop_in_dir, settings_.admin_uids},
+                    [this](const control::v1::PushRequest& request) {
+                      control::v1::PushResponse response =
+                          policies_->Push(request, state::v1::Origin::DROP_IN);
+                      TellPush(request.kind() == control::v1::PushRequest::APPS,
+                               "drop-in", request.peer_uid(), response);
+                      return response;
+                    });
+  if (!drop_in.ok()) return Fail(error, kExitUsage, drop_in.status());
+  drop_in_ = *std::move(drop_in);
+  return true;
+}
+
 absl::Status Daemon::BindGrants() {
   grants_ = std::make_unique<GrantBook>(
       state_.get(), [this](std::string_view name, uint32_t user) -> LowerTree* {
@@ -248,6 +264,7 @@ void Daemon::Stop() {
   }
   stopping_ = true;
   maintenance_ = nullptr;
+  drop_in_ = nullptr;
   textfile_ = nullptr;
   // Nobody asks any more; then nothing is posted any more; then nobody comes.
   if (server_ != nullptr) server_->Stop();

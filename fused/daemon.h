@@ -15,6 +15,7 @@
 #include "fused/audit/log.h"
 #include "fused/control/backend.h"
 #include "fused/control/server.h"
+#include "fused/drop_in.h"
 #include "fused/grant_book.h"
 #include "fused/media/index.h"
 #include "fused/metrics/exposition.h"
@@ -105,6 +106,8 @@ class Daemon : public control::Backend {
   void StartObserving();
   void WriteTextfile();
   std::string RenderMetrics(metrics::Exposition::Format format);
+  control::v1::PushResponse PushFrom(const control::v1::PushRequest& request,
+                                     state::v1::Origin::Kind origin);
   void TellPush(bool apps, std::string_view what, uid_t uid,
                 const control::v1::PushResponse& response);
   static std::string PackageOf(const policy::Snapshot& snapshot, uid_t uid);
@@ -113,6 +116,7 @@ class Daemon : public control::Backend {
   absl::Status BindGrants();
   void FillWorkers(control::v1::Workers& workers) const;
   bool Listen(StartError& error);
+  bool TakeDropIns(StartError& error);
   absl::StatusOr<Volume*> FindVolume(const std::string& name) const;
   absl::StatusOr<ViewIdentity> IdentityOf(const std::string& package,
                                           uint32_t user) const;
@@ -142,6 +146,7 @@ class Daemon : public control::Backend {
   // Held while the index's thread uses the volumes.
   absl::Mutex late_mutex_;
   std::unique_ptr<Timer> maintenance_;
+  std::unique_ptr<DropIn> drop_in_;
   std::unique_ptr<Timer> textfile_;
 };
 

@@ -39,6 +39,9 @@ audit::v1::Record RecordOf(std::string_view what, uid_t uid,
   if (response.accepted() && !response.changed()) {
     absl::StrAppend(&text, ", unchanged");
   }
+  if (response.killed() != 0) {
+    absl::StrAppend(&text, ", ", response.killed(), " processes killed");
+  }
   if (!response.accepted() && response.issues_size() > 0) {
     const control::v1::Issue& first = response.issues(0);
     absl::StrAppend(&text, "; ", response.issues_size(),
@@ -74,12 +77,9 @@ absl::Status Replace(const std::string& file, std::string_view text) {
 }  // namespace
 
 bool Daemon::OpenAudit(StartError& error) {
-  absl::StatusOr<config::v1::Audit> config =
-      audit::Log::Complete(settings_.audit);
-  if (!config.ok()) return Fail(error, kExitUsage, config.status());
   absl::StatusOr<std::unique_ptr<audit::Log>> log =
       audit::Log::Open({.state_dir = state_->path(),
-                        .config = *config,
+                        .config = settings_.audit,
                         .journal = audit::LogsToJournal()});
   if (!log.ok()) return Fail(error, kExitUsage, log.status());
   audit_ = *std::move(log);
@@ -115,7 +115,12 @@ void Daemon::TellPush(bool apps, std::string_view what, uid_t uid,
 
 control::v1::PushResponse Daemon::Push(
     const control::v1::PushRequest& request) {
-  control::v1::PushResponse response = policies_->Push(request);
+  return PushFrom(request, state::v1::Origin::PUSH);
+}
+
+control::v1::PushResponse Daemon::PushFrom(
+    const control::v1::PushRequest& request, state::v1::Origin::Kind origin) {
+  control::v1::PushResponse response = policies_->Push(request, origin);
   // Also where nothing has changed: somebody may hold what an earlier push
   // forbade.
   if (request.revoke() != control::v1::PushRequest::REVOKE_UNSPECIFIED &&
@@ -126,7 +131,10 @@ control::v1::PushResponse Daemon::Push(
   }
   if (!request.dry_run()) {
     TellPush(request.kind() == control::v1::PushRequest::APPS,
-             control::v1::PushRequest::Kind_Name(request.kind()),
+             absl::StrCat(control::v1::PushRequest::Kind_Name(request.kind()),
+                          origin == state::v1::Origin::PUSH
+                              ? ""
+                              : " of " + state::v1::Origin::Kind_Name(origin)),
              request.peer_uid(), response);
   }
   return response;
@@ -179,6 +187,7 @@ std::string Daemon::RenderMetrics(metrics::Exposition::Format format) {
   }
   in.registry = &registry_;
   in.audit = audit_->stats();
+  in.loop = loop_->stats();
   in.control_refused = control_refused_.load();
   {
     absl::MutexLock lock(&counts_mutex_);

@@ -27,6 +27,8 @@ ABSL_FLAG(OptionalString, state_dir, std::nullopt,
           "database, last good policies, audit (/var/lib/fused)");
 ABSL_FLAG(OptionalString, control, std::nullopt,
           "the control socket (/run/fused/control.sock)");
+ABSL_FLAG(OptionalString, drop_in_dir, std::nullopt,
+          "a directory that policies and app directories are taken from");
 ABSL_FLAG(OptionalString, views_dir, std::nullopt,
           "where path views are mounted (/run/fused/views)");
 ABSL_FLAG(OptionalString, transport, std::nullopt, "auto or dev");
@@ -64,6 +66,7 @@ FlagValues Values() {
   values.apps = absl::GetFlag(FLAGS_apps);
   values.state_dir = absl::GetFlag(FLAGS_state_dir);
   values.control = absl::GetFlag(FLAGS_control);
+  values.drop_in_dir = absl::GetFlag(FLAGS_drop_in_dir);
   values.views_dir = absl::GetFlag(FLAGS_views_dir);
   values.transport = absl::GetFlag(FLAGS_transport);
   values.passthrough = absl::GetFlag(FLAGS_passthrough);

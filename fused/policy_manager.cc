@@ -8,6 +8,7 @@
 #include "fused/control/convert.h"
 #include "fused/grants.h"
 #include "fused/policy_load.h"
+#include "fused/shadow.h"
 #include "kernel/status.h"
 #include "policy/diff.h"
 
@@ -269,6 +270,8 @@ void PolicyManager::FillStatus(control::v1::Status& status) const {
   policy.set_sha256(snapshot->policy().sha256());
   status.mutable_apps()->set_version(snapshot->apps_version());
   status.mutable_apps()->set_count(snapshot->app_count());
+  const std::shared_ptr<ShadowCounts> shadow = rules_.in_force().shadow;
+  FillShadow(snapshot->policy(), shadow.get(), status);
   absl::MutexLock lock(&warnings_mutex_);
   for (const Warning& warning : warnings_) status.add_warnings(warning.text);
 }

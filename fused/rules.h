@@ -12,6 +12,7 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "fused/grants.h"
+#include "fused/shadow.h"
 #include "policy/engine.h"
 
 namespace fused {
@@ -21,6 +22,8 @@ struct InForce {
   std::shared_ptr<const policy::Snapshot> snapshot;
   // Of this snapshot; null: there are none.
   std::shared_ptr<const Grants> grants;
+  // Null: the policy has no shadow rules.
+  std::shared_ptr<ShadowCounts> shadow;
 };
 
 // Tells when nobody is decided by a former snapshot any more.
@@ -80,6 +83,7 @@ class Rules {
     Retired retired;
     {
       absl::MutexLock lock(&mutex_);
+      next.shadow = ShadowFor(snapshot.get());
       std::swap(now_, next);
       std::swap(snapshot_, snapshot);
       std::swap(over_, over);
@@ -90,6 +94,17 @@ class Rules {
   }
 
  private:
+  // Counts go on while the policy stays.
+  std::shared_ptr<ShadowCounts> ShadowFor(const policy::Snapshot* next) const
+      ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    if (next == nullptr || next->policy().source().shadow_rules().empty()) {
+      return nullptr;
+    }
+    const bool stays = now_.shadow != nullptr && snapshot_ != nullptr &&
+                       &snapshot_->policy() == &next->policy();
+    return stays ? now_.shadow : std::make_shared<ShadowCounts>();
+  }
+
   struct Lease {
     Lease(std::shared_ptr<const policy::Snapshot> snapshot,
           std::shared_ptr<absl::Notification> over)

@@ -13,6 +13,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "fused/audit/config.h"
 #include "kernel/status.h"
 #include "policy/parse_message.h"
 
@@ -124,7 +125,11 @@ class Reader {
     if (file_.maintain_seconds() != 0) {
       settings.maintain_seconds = file_.maintain_seconds();
     }
-    settings.audit = file_.audit();
+    if (auto audit = audit::Complete(file_.audit()); audit.ok()) {
+      settings.audit = *std::move(audit);
+    } else {
+      Say("audit", std::string(audit.status().message()));
+    }
     if (file_.metrics_seconds() != 0) {
       settings.metrics_seconds = file_.metrics_seconds();
     }
@@ -345,6 +350,7 @@ Issue Origin::At(std::string_view field, std::string reason,
       {"state_dir", flags_.state_dir.has_value()},
       {"control", flags_.control.has_value()},
       {"views_dir", flags_.views_dir.has_value()},
+      {"drop_in_dir", flags_.drop_in_dir.has_value()},
       {"transport", flags_.transport.has_value()},
       {"admin_uids", flags_.admin_uids.has_value()},
       {"threads", flags_.threads.has_value()},
@@ -394,6 +400,7 @@ std::optional<Settings> ReadSettings(
       Path(flags.state_dir, file.state_dir(), "/var/lib/fused");
   settings.control =
       Path(flags.control, file.control(), "/run/fused/control.sock");
+  settings.drop_in_dir = Path(flags.drop_in_dir, file.drop_in_dir(), "");
   settings.views_dir =
       Path(flags.views_dir, file.views_dir(), "/run/fused/views");
   settings.metrics_textfile =

@@ -50,6 +50,7 @@ struct FlagValues {
   std::optional<std::string> state_dir;
   std::optional<std::string> control;
   std::optional<std::string> views_dir;
+  std::optional<std::string> drop_in_dir;
   std::optional<std::string> transport;
   std::optional<std::string> passthrough;
   std::optional<std::string> profile;
@@ -90,6 +91,8 @@ struct Settings {
   std::string state_dir;
   std::string control;
   std::string views_dir;
+  // Absolute; empty: none.
+  std::string drop_in_dir;
   config::v1::Transport transport = config::v1::DEV;
   std::vector<uid_t> admin_uids;
   int threads = 2;
@@ -99,7 +102,7 @@ struct Settings {
   uint32_t max_backing_ids = 1 << 20;
   // Between two searches for expired files.
   uint32_t maintain_seconds = 6 * 60 * 60;
-  // As the file has it.
+  // Complete.
   config::v1::Audit audit;
   // Empty: none. Absolute.
   std::string metrics_textfile;

@@ -235,10 +235,23 @@ class View : public kernel::Operations {
   Actor ActorOf(uid_t uid) const;
   policy::Decision Judge(const Actor& actor, const policy::Object& object,
                          policy::OperationSet operations) const;
-  // As Judge(), where there are grants.
-  static policy::Decision JudgeGranted(const Actor& actor,
-                                       const policy::Object& object,
-                                       policy::OperationSet operations);
+  // The same, for what nobody has asked for: it counts for no shadow rule.
+  policy::Decision Weigh(const Actor& actor, const policy::Object& object,
+                         policy::OperationSet operations) const;
+  enum class By { kRules, kShadow };
+  // Of the one or the other rules; of the shadow ones only where there are
+  // any.
+  static policy::Decision DecideBy(By by, const Actor& actor,
+                                   const policy::Object& object,
+                                   policy::OperationSet operations);
+  // As DecideBy(), where there are grants.
+  static policy::Decision DecideGranted(By by, const Actor& actor,
+                                        const policy::Object& object,
+                                        policy::OperationSet operations);
+  // Counts what shadow rules say to what was decided, where there are any.
+  static void NoteShadow(const Actor& actor, const policy::Object& object,
+                         policy::OperationSet operations,
+                         const policy::Decision& live);
   // As Judge(), for what answers only yes or no.
   absl::Status Check(const Actor& actor, const policy::Object& object,
                      policy::OperationSet operations) const;
@@ -289,6 +302,7 @@ class View : public kernel::Operations {
   absl::StatusOr<Target> ResolveAt(const Actor& actor,
                                    std::shared_ptr<Node> parent,
                                    const char* name);
+  static void NoteShadowOfName(const Actor& actor, const Target& target);
   // The target's location, by where its parent stands now.
   void Locate(const Actor& actor, Target& target) const;
   static std::optional<std::string> OtherNameOf(const Actor& actor,

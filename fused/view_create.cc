@@ -41,10 +41,14 @@ absl::StatusOr<policy::Decision> View::CheckCreate(const Actor& actor,
   policy::OperationSet operations = Operation::kCreate;
   policy::Decision decision =
       actor.snapshot->DecideName(actor.subject, made, operations, target.name);
-  if (!decision.allowed()) return Verdict(actor, made, decision);
+  if (!decision.allowed()) {
+    NoteShadow(actor, made, operations, decision);
+    return Verdict(actor, made, decision);
+  }
   if (intent.read) operations = operations | Operation::kRead;
   if (intent.write) operations = operations | Operation::kWrite;
   decision = actor.snapshot->Decide(actor.subject, made, operations);
+  NoteShadow(actor, made, operations, decision);
   if (!decision.allowed()) return Verdict(actor, made, decision);
   // A new file holds nothing to redact, and its maker may see it.
   if (decision.io == policy::IoMode::kRedacted) {

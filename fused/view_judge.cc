@@ -30,6 +30,7 @@ View::Actor View::ActorOf(uid_t uid) const {
   InForce now = context_.rules->in_force();
   actor.snapshot = std::move(now.snapshot);
   actor.grants = std::move(now.grants);
+  actor.shadow = std::move(now.shadow);
   // Whoever comes through an app view is the app, root too.
   actor.uid = identity_.shared() ? uid : identity_.uid;
   actor.subject = actor.snapshot->SubjectOf(actor.uid);
@@ -54,36 +55,63 @@ bool View::StillInstalled(const policy::Snapshot& snapshot) const {
 
 policy::Decision View::Judge(const Actor& actor, const policy::Object& object,
                              policy::OperationSet operations) const {
+  const policy::Decision decision = Weigh(actor, object, operations);
+  if (actor.shadow != nullptr) {
+    NoteShadow(actor, object, operations, decision);
+  }
+  return decision;
+}
+
+policy::Decision View::Weigh(const Actor& actor, const policy::Object& object,
+                             policy::OperationSet operations) const {
   if (posix()) {
     return {policy::Error::kNone, policy::IoMode::kPassthrough,
             policy::kNoRule};
   }
   if (actor.grants != nullptr && object.file != 0) {
-    return JudgeGranted(actor, object, operations);
+    return DecideGranted(By::kRules, actor, object, operations);
   }
   return actor.snapshot->Decide(actor.subject, object, operations);
 }
 
-policy::Decision View::JudgeGranted(const Actor& actor,
-                                    const policy::Object& object,
-                                    policy::OperationSet operations) {
+policy::Decision View::DecideBy(By by, const Actor& actor,
+                                const policy::Object& object,
+                                policy::OperationSet operations) {
   const policy::Snapshot& snapshot = *actor.snapshot;
+  if (by == By::kShadow) {
+    return snapshot.DecideShadow(actor.subject, object, operations)
+        .value_or(policy::Decision());
+  }
+  return snapshot.Decide(actor.subject, object, operations);
+}
+
+policy::Decision View::DecideGranted(By by, const Actor& actor,
+                                     const policy::Object& object,
+                                     policy::OperationSet operations) {
   const policy::OperationSet granted =
       actor.grants->OperationsOf(object.file, actor.subject);
-  if (granted.empty()) {
-    return snapshot.Decide(actor.subject, object, operations);
-  }
+  if (granted.empty()) return DecideBy(by, actor, object, operations);
   // What the grant is for is judged with it, the rest without.
   policy::Object with = object;
   with.facts |= policy::kFactGranted;
   const policy::OperationSet inside =
       operations & (granted | Operation::kLookup);
   const policy::OperationSet outside = operations.Without(inside);
-  const policy::Decision first = snapshot.Decide(actor.subject, with, inside);
+  const policy::Decision first = DecideBy(by, actor, with, inside);
   if (!first.allowed() || outside.empty()) return first;
-  const policy::Decision second =
-      snapshot.Decide(actor.subject, object, outside);
+  const policy::Decision second = DecideBy(by, actor, object, outside);
   return !second.allowed() || second.io > first.io ? second : first;
+}
+
+void View::NoteShadow(const Actor& actor, const policy::Object& object,
+                      policy::OperationSet operations,
+                      const policy::Decision& live) {
+  if (actor.shadow == nullptr) return;
+  const policy::Decision shadow =
+      actor.grants != nullptr && object.file != 0
+          ? DecideGranted(By::kShadow, actor, object, operations)
+          : DecideBy(By::kShadow, actor, object, operations);
+  actor.shadow->Note(live, shadow);
 }
 
 absl::Status View::Check(const Actor& actor, const policy::Object& object,
@@ -95,9 +123,10 @@ absl::Status View::CheckNew(const Actor& actor, const policy::Object& made,
                             policy::OperationSet operations,
                             std::string_view name) const {
   if (posix()) return absl::OkStatus();
-  return Verdict(
-      actor, made,
-      actor.snapshot->DecideName(actor.subject, made, operations, name));
+  const policy::Decision decision =
+      actor.snapshot->DecideName(actor.subject, made, operations, name);
+  NoteShadow(actor, made, operations, decision);
+  return Verdict(actor, made, decision);
 }
 
 View::Visibility View::Sees(const Actor& actor,
@@ -137,7 +166,7 @@ policy::IoMode View::ServedAs(const Actor& actor, const policy::Object& object,
   policy::IoMode strictest = policy::IoMode::kPassthrough;
   bool redact = false;
   for (const Operation operation : {Operation::kRead, Operation::kWrite}) {
-    const policy::Decision decision = Judge(actor, object, operation);
+    const policy::Decision decision = Weigh(actor, object, operation);
     if (!decision.allowed()) continue;
     if (decision.io == policy::IoMode::kRedacted) {
       redact = true;

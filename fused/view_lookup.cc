@@ -40,12 +40,23 @@ absl::StatusOr<View::Target> View::ResolveAt(const Actor& actor,
     // absent one can't be told from a forbidden one by what the daemon does.
     if (Sees(actor, target.location, target.name, std::nullopt) ==
         Visibility::kNever) {
+      NoteShadowOfName(actor, target);
       return NoEntry();
     }
   }
   absl::Status status = Refresh(actor, target);
   if (!status.ok()) return status;
   return target;
+}
+
+// Of a name that is denied whatever stands there: as if it were a file, and
+// nobody's.
+void View::NoteShadowOfName(const Actor& actor, const Target& target) {
+  if (actor.shadow == nullptr) return;
+  const policy::Object object = actor.snapshot->ObjectAt(
+      target.location, target.name, false, policy::kNoApp);
+  NoteShadow(actor, object, Operation::kLookup,
+             actor.snapshot->Decide(actor.subject, object, Operation::kLookup));
 }
 
 void View::Locate(const Actor& actor, Target& target) const {

@@ -76,6 +76,8 @@ struct ViewActor {
   std::shared_ptr<const policy::Snapshot> snapshot;
   // Null: there are none.
   std::shared_ptr<const Grants> grants;
+  // Null: there are no shadow rules.
+  std::shared_ptr<ShadowCounts> shadow;
   policy::Subject subject;
   uid_t uid = 0;
   // In the second try of an open (Retries): what may be served redacted is, so

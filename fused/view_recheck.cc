@@ -47,10 +47,10 @@ View::Standing View::StandingOf(const Actor& actor,
       record.intent.operations().Without(Operation::kCreate);
   if (operations.empty()) return Standing::kGood;
   const policy::Object object = handle.node->Classify(*actor.snapshot).object;
-  if (!Judge(actor, object, operations).allowed()) return Standing::kForbidden;
+  if (!Weigh(actor, object, operations).allowed()) return Standing::kForbidden;
   if (!record.intent.read || handle.redacted()) return Standing::kGood;
   const bool redacts =
-      Judge(actor, object, Operation::kRead).io == policy::IoMode::kRedacted;
+      Weigh(actor, object, Operation::kRead).io == policy::IoMode::kRedacted;
   return redacts && ShowsLocation(handle) ? Standing::kTellsLocation
                                           : Standing::kGood;
 }

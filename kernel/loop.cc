@@ -270,6 +270,7 @@ void Loop::Stop() {
   {
     absl::MutexLock lock(&impl.park_mu);
     parked.swap(impl.parked);
+    impl.parked_count.store(0);
   }
   for (const Impl::Parked& waiting : parked) {
     waiting.entry->session->Refuse(*waiting.buffer, ENOTCONN);

@@ -36,9 +36,6 @@ namespace {
 
 namespace pb = ::google::protobuf;
 
-// Deep enough for any condition that a person can read.
-constexpr int kMaxDepth = 64;
-
 // The text format's parser tells of an unknown enumerator when it has read past
 // it: goes back to the place of `name`, from the line and column (both from 0)
 // that it gives. A tab fills up to a multiple of eight, as it counts.
@@ -113,16 +110,13 @@ bool LooksLikeText(std::string_view content) {
 bool ParseText(std::string_view content, std::string_view file,
                pb::Message& message, SourceMap& source, Issues& issues) {
   TextErrors errors(content, file, *message.GetDescriptor(), issues);
-  SourceMapBuilder builder(file, *message.GetDescriptor());
   pb::TextFormat::Parser parser;
   parser.RecordErrorsTo(&errors);
-  parser.WriteLocationsTo(builder.tree());
   parser.SetRecursionLimit(kMaxDepth);
   pb::io::ArrayInputStream input(content.data(),
                                  static_cast<int>(content.size()));
-  const bool parsed = parser.Parse(&input, &message);
-  source = std::move(builder).Build();
-  return parsed;
+  source = SourceMapBuilder::Text(file, content, message);
+  return parser.Parse(&input, &message);
 }
 
 bool ParseBinary(std::string_view content, pb::Message& message) {
@@ -133,29 +127,41 @@ bool ParseBinary(std::string_view content, pb::Message& message) {
   return message.ParseFromCodedStream(&input) && input.ConsumedEntireMessage();
 }
 
-std::string Join(const std::string& path, const std::string& field) {
-  return path.empty() ? field : absl::StrCat(path, ".", field);
-}
+// Where a message stands in those around it. Its path is put together when
+// something is wrong there.
+struct Place {
+  const Place* parent = nullptr;
+  const pb::FieldDescriptor* field = nullptr;
+  int index = -1;
+
+  std::string Path() const {
+    if (field == nullptr) return "";
+    std::string path = parent->Path();
+    absl::StrAppend(&path, path.empty() ? "" : ".", field->name());
+    if (index >= 0) absl::StrAppend(&path, "[", index, "]");
+    return path;
+  }
+};
 
 // What neither parser refuses: fields that nobody knows, and text that is not
 // UTF-8.
-void CheckContent(const pb::Message& message, const std::string& path,
+void CheckContent(const pb::Message& message, const Place& place,
                   const SourceMap& source, Issues& issues) {
   const pb::Reflection& reflection = *message.GetReflection();
   const pb::UnknownFieldSet& unknown = reflection.GetUnknownFields(message);
   for (int i = 0; i < unknown.field_count(); ++i) {
-    issues.push_back(source.At(
-        path, absl::StrCat("unknown field ", unknown.field(i).number(), " of ",
-                           message.GetDescriptor()->full_name())));
+    issues.push_back(
+        source.At(place.Path(),
+                  absl::StrCat("unknown field ", unknown.field(i).number(),
+                               " of ", message.GetDescriptor()->full_name())));
   }
   std::vector<const pb::FieldDescriptor*> fields;
   reflection.ListFields(message, &fields);
   for (const pb::FieldDescriptor* field : fields) {
-    const std::string at = Join(path, field->name());
     const bool repeated = field->is_repeated();
     const int count = repeated ? reflection.FieldSize(message, field) : 1;
     for (int i = 0; i < count; ++i) {
-      const std::string element = repeated ? absl::StrCat(at, "[", i, "]") : at;
+      const Place element = {&place, field, repeated ? i : -1};
       if (field->cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE) {
         CheckContent(repeated ? reflection.GetRepeatedMessage(message, field, i)
                               : reflection.GetMessage(message, field),
@@ -167,7 +173,7 @@ void CheckContent(const pb::Message& message, const std::string& path,
                                                              &scratch)
                      : reflection.GetStringReference(message, field, &scratch);
         if (!IsUtf8(value)) {
-          issues.push_back(source.At(element, "not UTF-8"));
+          issues.push_back(source.At(element.Path(), "not UTF-8"));
         }
       }
     }
@@ -194,7 +200,6 @@ bool ParseMessage(std::string_view content, std::string_view file,
                       absl::StrCat("larger than ", kMaxInput, " bytes")});
     return false;
   }
-  const pb::Descriptor& type = *message.GetDescriptor();
   Issues found;
   bool ok = false;
   const bool text = LooksLikeText(content);
@@ -204,8 +209,8 @@ bool ParseMessage(std::string_view content, std::string_view file,
     const std::unique_ptr<pb::Message> binary(message.New());
     if (ParseBinary(content, *binary)) {
       Issues unknown;
-      const SourceMap none = SourceMapBuilder(file, type).Binary();
-      CheckContent(*binary, "", none, unknown);
+      const SourceMap none = SourceMapBuilder::Binary(file);
+      CheckContent(*binary, {}, none, unknown);
       if (!text || unknown.empty()) {
         message.GetReflection()->Swap(&message, binary.get());
         source = none;
@@ -215,10 +220,10 @@ bool ParseMessage(std::string_view content, std::string_view file,
     } else if (!text) {
       found.push_back(
           {file_name, 0, 0, "",
-           absl::StrCat("neither text nor a binary ", type.full_name())});
+           absl::StrCat("neither text nor a binary ", message.GetTypeName())});
     }
   }
-  if (ok) CheckContent(message, "", source, found);
+  if (ok) CheckContent(message, {}, source, found);
   ok &= !HasErrors(found);
   issues.insert(issues.end(), std::make_move_iterator(found.begin()),
                 std::make_move_iterator(found.end()));

@@ -7,9 +7,12 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/call_once.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "google/protobuf/descriptor.h"
+#include "google/protobuf/io/tokenizer.h"
+#include "google/protobuf/message.h"
 #include "google/protobuf/text_format.h"
 #include "policy/issue.h"
 #include "policy/parse.h"
@@ -20,6 +23,14 @@ namespace {
 using ParseInfoTree = ::google::protobuf::TextFormat::ParseInfoTree;
 using ::google::protobuf::Descriptor;
 using ::google::protobuf::FieldDescriptor;
+using ::google::protobuf::Message;
+
+// It was parsed before: what is wrong is known.
+class Quiet : public ::google::protobuf::io::ErrorCollector {
+ public:
+  void AddError(int, ::google::protobuf::io::ColumnNumber,
+                const std::string&) override {}
+};
 
 struct Step {
   std::string name;
@@ -43,8 +54,23 @@ Step ParseStep(std::string_view text) {
 }  // namespace
 
 struct SourceMap::Tree {
-  const Descriptor* type = nullptr;
-  ParseInfoTree tree;
+  std::string content;
+  std::unique_ptr<Message> prototype;
+  mutable absl::once_flag once;
+  mutable ParseInfoTree tree;
+
+  const ParseInfoTree& Places() const {
+    absl::call_once(once, [this] {
+      Quiet errors;
+      ::google::protobuf::TextFormat::Parser parser;
+      parser.RecordErrorsTo(&errors);
+      parser.WriteLocationsTo(&tree);
+      parser.SetRecursionLimit(kMaxDepth);
+      const std::unique_ptr<Message> message(prototype->New());
+      parser.ParseFromString(content, message.get());
+    });
+    return tree;
+  }
 };
 
 Issue SourceMap::At(std::string_view field, std::string reason,
@@ -54,8 +80,8 @@ Issue SourceMap::At(std::string_view field, std::string reason,
   // The start of the text, until something nearer is found.
   issue.line = 1;
   issue.column = 1;
-  const ParseInfoTree* tree = &tree_->tree;
-  const Descriptor* type = tree_->type;
+  const ParseInfoTree* tree = &tree_->Places();
+  const Descriptor* type = tree_->prototype->GetDescriptor();
   for (const std::string_view part : absl::StrSplit(field, '.')) {
     const Step step = ParseStep(part);
     const FieldDescriptor* const descriptor =
@@ -80,25 +106,20 @@ Issue SourceMap::At(std::string_view field, std::string reason,
   return issue;
 }
 
-SourceMapBuilder::SourceMapBuilder(std::string_view file,
-                                   const Descriptor& type)
-    : file_(file), tree_(std::make_shared<SourceMap::Tree>()) {
-  tree_->type = &type;
-}
-
-SourceMapBuilder::~SourceMapBuilder() = default;
-
-ParseInfoTree* SourceMapBuilder::tree() { return &tree_->tree; }
-
-SourceMap SourceMapBuilder::Build() && {
-  SourceMap map = Binary();
-  map.tree_ = std::move(tree_);
+SourceMap SourceMapBuilder::Binary(std::string_view file) {
+  SourceMap map;
+  map.file_ = std::string(file);
   return map;
 }
 
-SourceMap SourceMapBuilder::Binary() const {
-  SourceMap map;
-  map.file_ = std::string(file_);
+SourceMap SourceMapBuilder::Text(std::string_view file,
+                                 std::string_view content,
+                                 const Message& prototype) {
+  SourceMap map = Binary(file);
+  auto tree = std::make_shared<SourceMap::Tree>();
+  tree->content = std::string(content);
+  tree->prototype.reset(prototype.New());
+  map.tree_ = std::move(tree);
   return map;
 }
 

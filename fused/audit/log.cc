@@ -26,7 +26,6 @@ constexpr size_t kQueue = 4096;
 constexpr size_t kMostSaid = 4096;
 // Of the files, read at start.
 constexpr uint64_t kTail = 4 << 20;
-constexpr uint64_t kLeastFile = 4096;
 
 void SendToJournal(const v1::Record& record) {
   std::vector<std::string> fields = ToJournal(record);
@@ -56,29 +55,6 @@ v1::Record NewRecord(v1::Record::Kind kind, std::string message) {
   record.set_message(std::move(message));
   record.set_count(1);
   return record;
-}
-
-absl::StatusOr<config::v1::Audit> Log::Complete(config::v1::Audit config) {
-  if (config.max_bytes() == 0) config.set_max_bytes(64 << 20);
-  if (config.max_files() == 0) config.set_max_files(8);
-  if (config.burst() == 0) config.set_burst(64);
-  if (config.per_second() == 0) config.set_per_second(4);
-  if (config.paths() == config::v1::Audit::PATHS_UNSPECIFIED) {
-    config.set_paths(config::v1::Audit::PLAIN);
-  }
-  constexpr uint32_t kMost = 1000;
-  if (config.max_files() > kMost) {
-    return absl::InvalidArgumentError("audit: max_files: at most 1000");
-  }
-  if (config.max_bytes() / config.max_files() < kLeastFile) {
-    return absl::InvalidArgumentError(
-        "audit: max_bytes: at least 4096 for each of max_files");
-  }
-  if (config.burst() > kMost || config.per_second() > kMost) {
-    return absl::InvalidArgumentError(
-        "audit: burst and per_second: at most 1000");
-  }
-  return config;
 }
 
 absl::StatusOr<std::unique_ptr<Log>> Log::Open(const Options& options) {

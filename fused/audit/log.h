@@ -57,9 +57,6 @@ class Log {
     uint64_t queued = 0;
   };
 
-  // `config` with what a 0 stands for; INVALID_ARGUMENT where it can't be.
-  static absl::StatusOr<config::v1::Audit> Complete(config::v1::Audit config);
-
   static absl::StatusOr<std::unique_ptr<Log>> Open(const Options& options);
   Log(const Log&) = delete;
   Log& operator=(const Log&) = delete;

@@ -16,6 +16,7 @@
 #include "absl/status/status_matchers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "fused/audit/config.h"
 #include "fused/audit/format.h"
 #include "gtest/gtest.h"
 #include "kernel/testing/scratch.h"
@@ -31,7 +32,7 @@ class LogTest : public testing::Test {
   // Writes when it is flushed, so that a test says what is one window.
   std::unique_ptr<Log> Open(config::v1::Audit config = {},
                             size_t recent = 100) {
-    auto complete = Log::Complete(config);
+    auto complete = Complete(config);
     EXPECT_THAT(complete, IsOk());
     auto log = Log::Open({.state_dir = scratch_.path(),
                           .config = *complete,
@@ -249,11 +250,9 @@ TEST_F(LogTest, AConfigurationThatCannotBe) {
   config::v1::Audit config;
   config.set_max_bytes(4096);
   config.set_max_files(2);
-  EXPECT_THAT(Log::Complete(config),
-              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(Complete(config), StatusIs(absl::StatusCode::kInvalidArgument));
   config.set_max_files(1001);
-  EXPECT_THAT(Log::Complete(config),
-              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(Complete(config), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 }  // namespace

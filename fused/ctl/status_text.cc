@@ -117,6 +117,18 @@ std::string VolumeText(const control::v1::VolumeStatus& volume) {
   return text;
 }
 
+std::string ShadowText(const control::v1::ShadowStatus& shadow) {
+  std::string text =
+      absl::StrCat("shadow  ", shadow.agreed(), " decisions agree, ",
+                   shadow.differed() + shadow.uncounted(), " differ\n");
+  for (const control::v1::ShadowDifference& line : shadow.differences()) {
+    absl::StrAppend(&text, "  ", line.count(), "  ", line.live(), " (",
+                    Printable(line.live_rule()), ") would be ", line.shadow(),
+                    " (", Printable(line.shadow_rule()), ")\n");
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string StatusText(const control::v1::Status& status) {
@@ -144,6 +156,7 @@ std::string StatusText(const control::v1::Status& status) {
   for (const std::string& warning : status.warnings()) {
     absl::StrAppend(&text, "warning ", Printable(warning), "\n");
   }
+  if (status.has_shadow()) text += ShadowText(status.shadow());
   for (const control::v1::VolumeStatus& volume : status.volumes()) {
     text += VolumeText(volume);
   }

@@ -241,8 +241,31 @@ void PutInvalidations(const Inputs& in, Exposition& out) {
   out.One("fused_invalidation_overflows", kCounter,
           "Times that the queue was full, each told as an epoch.",
           all.overflows());
+  out.Family("fused_views_of_changes", kCounter,
+             "Views at changes of rules: told to look every name up again, or "
+             "spared, for the change does not concern them.");
+  out.Sample({{"result", "told"}}, all.views_told());
+  out.Sample({{"result", "spared"}}, all.views_spared());
   out.One("fused_invalidation_queue_length", kGauge, "Invalidations that wait.",
           all.queued());
+}
+
+void PutThreads(const Inputs& in, Exposition& out) {
+  const auto number = [](int value) { return static_cast<uint64_t>(value); };
+  out.One("fused_threads", kGauge, "Threads that serve requests.",
+          number(in.loop.threads));
+  out.One("fused_threads_stuck", kGauge,
+          "Threads that the lower file system keeps.", number(in.loop.stuck));
+  out.One("fused_requests_parked", kGauge,
+          "Requests that wait for others of their uid.",
+          number(in.loop.parked));
+  out.One("fused_requests_expired", kCounter,
+          "Requests that were answered for they took too long.",
+          in.loop.expired);
+  out.One("fused_requests_refused", kCounter,
+          "Requests of uids that have too many that wait.", in.loop.refused);
+  out.One("fused_connections_aborted", kCounter,
+          "Connections that were aborted, for nothing moved.", in.loop.aborted);
 }
 
 void PutAudit(const Inputs& in, Exposition& out) {
@@ -270,6 +293,7 @@ std::string Render(const Inputs& inputs, Exposition::Format format) {
   PutApps(inputs, out);
   PutVolumes(inputs, out);
   PutInvalidations(inputs, out);
+  PutThreads(inputs, out);
   PutAudit(inputs, out);
   return std::move(out).Finish();
 }

@@ -14,6 +14,7 @@
 #include "fused/metrics/exposition.h"
 #include "fused/metrics/registry.h"
 #include "fused/metrics/requests.h"
+#include "kernel/loop.h"
 #include "proto/control.pb.h"
 
 namespace fused::metrics {
@@ -34,6 +35,7 @@ struct Inputs {
   std::vector<VolumeRequests> requests;
   const Registry* registry = nullptr;
   audit::Log::Stats audit;
+  kernel::Loop::Stats loop;
   PushCounts policy_pushes;
   PushCounts apps_pushes;
   uint64_t control_refused = 0;

@@ -3,6 +3,11 @@
 #include <linux/fuse.h>
 
 #include <cerrno>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <regex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -11,6 +16,8 @@
 #include "absl/strings/str_cat.h"
 #include "fused/metrics/testing/openmetrics.h"
 #include "gmock/gmock.h"
+#include "google/protobuf/struct.pb.h"
+#include "google/protobuf/util/json_util.h"
 #include "gtest/gtest.h"
 
 namespace fused::metrics {
@@ -106,6 +113,7 @@ TEST_F(RenderTest, Names) {
                           "counter fused_audit_records",
                           "gauge fused_backing_ids",
                           "gauge fused_build_info",
+                          "counter fused_connections_aborted",
                           "counter fused_control_refused",
                           "counter fused_cpu_seconds",
                           "counter fused_decisions",
@@ -128,10 +136,61 @@ TEST_F(RenderTest, Names) {
                           "counter fused_pushes",
                           "histogram fused_request_duration_seconds",
                           "counter fused_requests",
+                          "counter fused_requests_expired",
+                          "gauge fused_requests_parked",
+                          "counter fused_requests_refused",
                           "gauge fused_resident_memory_peak_bytes",
                           "gauge fused_serving",
+                          "gauge fused_threads",
+                          "gauge fused_threads_stuck",
                           "counter fused_unanswered",
-                          "gauge fused_views"}));
+                          "gauge fused_views",
+                          "counter fused_views_of_changes"}));
+}
+
+// Each metric and label that the dashboard asks for is there.
+TEST_F(RenderTest, TheDashboardKnowsTheNames) {
+  std::ifstream in("fused/package/grafana/fused.json");
+  const std::string text(std::istreambuf_iterator<char>(in), {});
+  google::protobuf::Struct dashboard;
+  ASSERT_TRUE(
+      google::protobuf::util::JsonStringToMessage(text, &dashboard).ok());
+  const auto families =
+      ParseOpenMetrics(Render(in_, Exposition::Format::kOpenMetrics));
+  ASSERT_THAT(families, IsOk());
+  std::map<std::string, std::set<std::string>> labels;
+  for (const auto& [name, family] : *families) {
+    for (const ParsedSample& sample : family.samples) {
+      for (const auto& [label, value] : sample.labels) {
+        labels[sample.name].insert(label);
+      }
+      labels.try_emplace(sample.name);
+    }
+  }
+  const std::regex metric("(fused_[a-z_]+)(\\{([^}]*)\\})?");
+  const std::regex label("([a-z]+)=");
+  std::set<std::string> seen;
+  const google::protobuf::Value& panels = dashboard.fields().at("panels");
+  for (const auto& panel : panels.list_value().values()) {
+    for (const auto& target :
+         panel.struct_value().fields().at("targets").list_value().values()) {
+      const std::string& expr =
+          target.struct_value().fields().at("expr").string_value();
+      const std::sregex_iterator end;
+      for (std::sregex_iterator found(expr.begin(), expr.end(), metric);
+           found != end; ++found) {
+        const std::string name = (*found)[1];
+        seen.insert(name);
+        ASSERT_TRUE(labels.contains(name)) << expr;
+        const std::string chosen = (*found)[3];
+        for (std::sregex_iterator one(chosen.begin(), chosen.end(), label);
+             one != end; ++one) {
+          EXPECT_TRUE(labels[name].contains((*one)[1])) << expr;
+        }
+      }
+    }
+  }
+  EXPECT_GT(seen.size(), 20u);
 }
 
 TEST_F(RenderTest, TheTextfileIsPrometheus) {
