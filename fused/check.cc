@@ -151,6 +151,18 @@ class Checker {
                        " (chmod 0700 closes it)"),
           true);
     }
+    if (const std::string& drop_in = settings_.drop_in_dir; !drop_in.empty()) {
+      CanBeMade("drop_in_dir", drop_in);
+      const std::vector<uid_t>& admins = settings_.admin_uids;
+      if (::stat(drop_in.c_str(), &stat) == 0 &&
+          ((stat.st_mode & 022) != 0 ||
+           (stat.st_uid != 0 && std::find(admins.begin(), admins.end(),
+                                          stat.st_uid) == admins.end()))) {
+        Say("drop_in_dir", absl::StrCat(drop_in,
+                                        ": others than root and the admins may "
+                                        "write this directory"));
+      }
+    }
     if (!settings_.metrics_textfile.empty()) {
       const std::filesystem::path metrics(settings_.metrics_textfile);
       Directory("metrics_textfile", metrics.parent_path().string());
@@ -275,6 +287,7 @@ void CheckApart(const Settings& settings, Issues& issues) {
       {mounts.Canonical(settings.state_dir), "state_dir", trees.size(), ""},
       {mounts.Canonical(settings.views_dir), "views_dir", trees.size(), ""},
       {mounts.Canonical(settings.control), "control", trees.size(), ""},
+      {mounts.Canonical(settings.drop_in_dir), "drop_in_dir", trees.size(), ""},
       {mounts.Canonical(settings.metrics_textfile), "metrics_textfile",
        trees.size(), ""}};
   for (const Spot& place : own) {
