@@ -145,7 +145,10 @@ TEST_F(PushSpeedTest, TenThousandApps) {
     const std::vector<absl::Duration> times = Times(pushes);
     Report(text ? "full push, text" : "full push, binary", times);
     // A figure of a quiet machine, as the one below.
-    if (IsLong()) EXPECT_LE(times[times.size() / 2], absl::Milliseconds(100));
+    // To read a megabyte of text costs more than all the rest.
+    if (IsLong()) {
+      EXPECT_LE(times[times.size() / 2], absl::Milliseconds(text ? 250 : 100));
+    }
   }
   std::vector<Request> grants;
   for (int i = 0; i < (IsLong() ? 3000 : 300); ++i) {
@@ -159,7 +162,9 @@ TEST_F(PushSpeedTest, TenThousandApps) {
   }
   const std::vector<absl::Duration> times = Times(grants);
   Report("one app's grant", times);
-  if (IsLong()) EXPECT_LE(times[times.size() / 2], absl::Milliseconds(2));
+  if (IsLong()) {
+    EXPECT_LE(times[times.size() / 2], absl::Milliseconds(2));
+  }
   EXPECT_TRUE(device_.Stop());
 }
 
