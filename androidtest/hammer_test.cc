@@ -187,8 +187,8 @@ TEST_F(HammerTest, AnotherAppIsHardlySlower) {
             << " requests/s); beside allowed ones: " << Median(allowed)
             << " us (" << Median(allowed_rates) << " requests/s); factor "
             << factor << std::endl;
-  // A short run beside other work tells less.
-  EXPECT_LE(factor, IsLong() ? 1.3 : 2.0);
+  // A figure of a quiet machine.
+  if (IsLong()) EXPECT_LE(factor, 1.3);
 }
 
 }  // namespace

@@ -249,10 +249,11 @@ absl::Status Daemon::BindGrants() {
         return nullptr;
       });
   grants_->Load();
-  return policies_->SetBinder(
-      [this](const policy::Snapshot& snapshot, policy::Issues& warnings) {
-        return grants_->Bind(snapshot, warnings);
-      });
+  return policies_->SetBinder([this](const policy::Snapshot& snapshot,
+                                     const policy::Snapshot& in_force,
+                                     policy::Issues& warnings) {
+    return grants_->Bind(snapshot, in_force, warnings);
+  });
 }
 
 Daemon::~Daemon() { Stop(); }

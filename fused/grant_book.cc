@@ -106,9 +106,15 @@ GrantBook::Binding GrantBook::Make(const Grant& grant,
 }
 
 absl::StatusOr<std::shared_ptr<const Grants>> GrantBook::Bind(
-    const policy::Snapshot& snapshot, policy::Issues& warnings) {
+    const policy::Snapshot& snapshot, const policy::Snapshot& in_force,
+    policy::Issues& warnings) {
   auto grants = std::make_shared<Grants>();
-  Bindings next;
+  // Those in force, of what there is from pushes that came to nothing.
+  Bindings all;
+  for (const std::shared_ptr<const Grant>& one : in_force.grants()) {
+    const auto known = bindings_.find(one->SerializeAsString());
+    if (known != bindings_.end()) all.insert(*known);
+  }
   bool changed = false;
   int index = -1;
   for (const std::shared_ptr<const Grant>& one : snapshot.grants()) {
@@ -116,11 +122,12 @@ absl::StatusOr<std::shared_ptr<const Grants>> GrantBook::Bind(
     ++index;
     std::string problem;
     const std::string key = grant.SerializeAsString();
-    const auto known = bindings_.find(key);
-    if (known == bindings_.end()) changed = true;
-    const Binding binding =
-        known != bindings_.end() ? known->second : Make(grant, problem);
-    next.insert_or_assign(key, binding);
+    auto known = all.find(key);
+    if (known == all.end()) {
+      changed = true;
+      known = all.emplace(key, Make(grant, problem)).first;
+    }
+    const Binding& binding = known->second;
     const std::optional<policy::Subject> subject =
         snapshot.SubjectOfPackage(grant.package(), grant.user());
     if (!subject.has_value()) {
@@ -137,24 +144,21 @@ absl::StatusOr<std::shared_ptr<const Grants>> GrantBook::Bind(
     issue.warning = true;
     warnings.push_back(std::move(issue));
   }
-  if (changed || next.size() != bindings_.size()) {
-    absl::Status status = Keep(snapshot, next);
+  if (changed || all.size() != bindings_.size()) {
+    absl::Status status = Keep(all);
     if (!status.ok()) return status;
   }
-  bindings_ = std::move(next);
+  bindings_ = std::move(all);
   return grants;
 }
 
-absl::Status GrantBook::Keep(const policy::Snapshot& snapshot,
-                             const Bindings& bindings) const {
+absl::Status GrantBook::Keep(const Bindings& bindings) const {
   state::v1::GrantBindings message;
-  for (const std::shared_ptr<const Grant>& one : snapshot.grants()) {
-    const Grant& grant = *one;
+  for (const auto& [grant, binding] : bindings) {
     state::v1::GrantBinding& out = *message.add_bindings();
-    *out.mutable_grant() = grant;
-    const auto found = bindings.find(grant.SerializeAsString());
-    if (found == bindings.end() || !found->second.handle.has_value()) continue;
-    const kernel::FileHandle& handle = *found->second.handle;
+    out.mutable_grant()->ParseFromString(grant);
+    if (!binding.handle.has_value()) continue;
+    const kernel::FileHandle& handle = *binding.handle;
     out.set_handle_type(handle.type);
     out.set_handle(
         std::string(reinterpret_cast<const char*>(handle.bytes), handle.size));

@@ -40,11 +40,13 @@ class GrantBook {
   // so in the log.
   void Load();
 
-  // The grants of a snapshot's directory. Binds those that are new, and keeps
-  // all bindings on disk. What can't be bound grants nothing, and is a warning.
-  // Errors are the disk's.
+  // The grants of a snapshot's directory, which is to follow the one in force.
+  // Binds those that are new, and keeps all bindings on disk; those in force
+  // are kept too, for the snapshot may come to nothing. What can't be bound
+  // grants nothing, and is a warning. Errors are the disk's.
   absl::StatusOr<std::shared_ptr<const Grants>> Bind(
-      const policy::Snapshot& snapshot, policy::Issues& warnings);
+      const policy::Snapshot& snapshot, const policy::Snapshot& in_force,
+      policy::Issues& warnings);
 
  private:
   struct Binding {
@@ -57,12 +59,11 @@ class GrantBook {
   Binding Make(const policy::v1::Grant& grant, std::string& problem) const;
   // Finds the file of a binding from before the start.
   void Find(const policy::v1::Grant& grant, Binding& binding) const;
-  absl::Status Keep(const policy::Snapshot& snapshot,
-                    const Bindings& bindings) const;
+  absl::Status Keep(const Bindings& bindings) const;
 
   StateDir* const state_;
   const FindTree find_tree_;
-  // By the grant, serialised.
+  // By the grant, serialised: of what is in force, and of what was to be.
   Bindings bindings_;
 };
 

@@ -57,11 +57,19 @@ class GrantBookTest : public LowerNodeTest {
   }
 
   void Bind(std::string_view grants) {
+    const auto before = rules_;
     rules_ = MakeSnapshot(kPolicy, absl::StrCat(kApps, grants), ++epoch_);
     warnings_.clear();
-    auto bound = book_->Bind(*rules_, warnings_);
+    auto bound =
+        book_->Bind(*rules_, before == nullptr ? *rules_ : *before, warnings_);
     ASSERT_THAT(bound, IsOk());
     grants_ = *std::move(bound);
+  }
+  // As for a push that is then refused.
+  void BindInVain(std::string_view grants) {
+    const auto next =
+        MakeSnapshot(kPolicy, absl::StrCat(kApps, grants), ++epoch_);
+    ASSERT_THAT(book_->Bind(*next, *rules_, warnings_), IsOk());
   }
 
   std::string Granted(const std::string& name, uint32_t uid = 10001) {
@@ -118,6 +126,25 @@ TEST_F(GrantBookTest, StayWithTheFile) {
   Bind(kWriteB);
   Bind(kReadA);
   EXPECT_EQ(Granted("a"), "r");
+}
+
+TEST_F(GrantBookTest, ARefusedPushTakesNothingAway) {
+  Bind(kReadA);
+  Rename("a", "d/moved");
+  scratch_.MakeFile("a", "another");
+  for (int i = 0; i < 2; ++i) {
+    BindInVain(kWriteB);
+    BindInVain("");
+    if (i == 1 && tree_->has_handles()) Restart();
+    Bind(kReadA);
+    EXPECT_EQ(Granted("a"), "") << i;
+    EXPECT_TRUE(grants_->Has(Lookup(Lookup("d"), "moved")->file_id())) << i;
+  }
+  // What came to nothing binds nothing either.
+  Rename("b", "d/b");
+  scratch_.MakeFile("b", "another");
+  Bind(kWriteB);
+  EXPECT_EQ(Granted("b"), "rw");
 }
 
 TEST_F(GrantBookTest, GoWithTheFile) {

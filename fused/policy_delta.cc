@@ -70,7 +70,7 @@ absl::Status PolicyManager::CommitDelta(
   if (any && (TouchesGrants(request) ||
               !snapshot->SharesIndices(*rules_.snapshot()))) {
     absl::StatusOr<std::shared_ptr<const Grants>> bound =
-        Bind(*snapshot, warnings);
+        Bind(*snapshot, *rules_.snapshot(), warnings);
     if (!bound.ok()) return bound.status();
     grants = *std::move(bound);
   }

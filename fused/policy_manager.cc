@@ -50,7 +50,7 @@ absl::Status PolicyManager::SetBinder(Binder binder) {
   std::shared_ptr<const Snapshot> snapshot = rules_.snapshot();
   Issues warnings;
   absl::StatusOr<std::shared_ptr<const Grants>> grants =
-      Bind(*snapshot, warnings);
+      Bind(*snapshot, *snapshot, warnings);
   if (!grants.ok()) return grants.status();
   for (const policy::Issue& issue : warnings) {
     LOG(WARNING) << "apps: " << issue.ToString();
@@ -70,9 +70,9 @@ void PolicyManager::SetEnforcer(Enforcer enforcer) {
 }
 
 absl::StatusOr<std::shared_ptr<const Grants>> PolicyManager::Bind(
-    const Snapshot& snapshot, Issues& warnings) {
+    const Snapshot& snapshot, const Snapshot& in_force, Issues& warnings) {
   if (!binder_) return std::shared_ptr<const Grants>();
-  return binder_(snapshot, warnings);
+  return binder_(snapshot, in_force, warnings);
 }
 
 void PolicyManager::PutInForce(InForce next) {
@@ -85,7 +85,7 @@ void PolicyManager::PutInForce(InForce next) {
 
 absl::Status PolicyManager::Commit(Candidate candidate, Issues& warnings) {
   absl::StatusOr<std::shared_ptr<const Grants>> grants =
-      Bind(*candidate.snapshot, warnings);
+      Bind(*candidate.snapshot, *rules_.snapshot(), warnings);
   if (!grants.ok()) return grants.status();
   absl::Status status =
       history_->Prepare(candidate.line, candidate.entry, candidate.content);
@@ -111,7 +111,8 @@ absl::Status PolicyManager::Commit(Candidate candidate, Issues& warnings) {
       epoch_ + 1, before->shared_policy(), {before->apps(), {}}, none);
   // Its apps may stand in another order. Without its grants it is no less
   // strict.
-  absl::StatusOr<std::shared_ptr<const Grants>> bound = Bind(*back, none);
+  absl::StatusOr<std::shared_ptr<const Grants>> bound =
+      Bind(*back, *before, none);
   PutInForce({std::move(back), bound.ok() ? *std::move(bound) : nullptr});
   return status;
 }

@@ -51,10 +51,11 @@ class PolicyManager {
   const Rules& rules() const { return rules_; }
 
   // Finds the files that a snapshot's directory grants access to; called before
-  // the snapshot is put in force. What can't be granted is a warning; an error
-  // refuses the push.
+  // the snapshot is put in the place of the one that is in force. What can't be
+  // granted is a warning; an error refuses the push.
   using Binder = std::function<absl::StatusOr<std::shared_ptr<const Grants>>(
-      const policy::Snapshot&, policy::Issues& warnings)>;
+      const policy::Snapshot& snapshot, const policy::Snapshot& in_force,
+      policy::Issues& warnings)>;
   // From now on; before, and after null, there are no grants. Binds what is in
   // force.
   absl::Status SetBinder(Binder binder);
@@ -168,8 +169,8 @@ class PolicyManager {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PutInForce(InForce next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::shared_ptr<const Grants>> Bind(
-      const policy::Snapshot& snapshot, policy::Issues& warnings)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+      const policy::Snapshot& snapshot, const policy::Snapshot& in_force,
+      policy::Issues& warnings) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   void Warn(Line line, std::string text);
 

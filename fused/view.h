@@ -83,14 +83,12 @@ class View : public kernel::Operations {
   void ListHandles(std::optional<uid_t> uid, bool stale_only,
                    control::v1::HandlesResponse& response) const;
 
-  // After a change of rules that concerns this view; see Volume::TellRules().
-  // Makes the kernel look every name up again.
+  // After a change of rules: makes the kernel look every name up again.
   void TellRules() const;
-  // Posts what is done when the kernel has entered all names of listings that
-  // were made before `epoch`. False: there are none.
+  // Posts what waits for names of listings before `epoch`. False: there are
+  // none.
   bool PostListings(uint64_t epoch) const;
-  // Takes from open files what the rules do not allow any more, as far as that
-  // can be; how many are left that the kernel serves.
+  // Takes open files back, but for those that the kernel serves: how many.
   uint64_t AfterRules(const policy::Changes& changes);
   void FindStale(std::vector<StaleFile>& stale) const;
 
@@ -238,21 +236,10 @@ class View : public kernel::Operations {
   // The same, for what nobody has asked for: it counts for no shadow rule.
   policy::Decision Weigh(const Actor& actor, const policy::Object& object,
                          policy::OperationSet operations) const;
-  enum class By { kRules, kShadow };
-  // Of the one or the other rules; of the shadow ones only where there are
-  // any.
-  static policy::Decision DecideBy(By by, const Actor& actor,
-                                   const policy::Object& object,
-                                   policy::OperationSet operations);
-  // As DecideBy(), where there are grants.
-  static policy::Decision DecideGranted(By by, const Actor& actor,
-                                        const policy::Object& object,
-                                        policy::OperationSet operations);
   // Counts what shadow rules say to what was decided, where there are any.
   static void NoteShadow(const Actor& actor, const policy::Object& object,
                          policy::OperationSet operations,
                          const policy::Decision& live);
-  // As Judge(), for what answers only yes or no.
   absl::Status Check(const Actor& actor, const policy::Object& object,
                      policy::OperationSet operations) const;
   // For making `name` there; `made` is what will stand there.

@@ -21,9 +21,42 @@ constexpr uint32_t kUserRange = 100000;
 // No app is ever given it.
 constexpr uid_t kNobody = 99999;
 
-}  // namespace
-
 using policy::Operation;
+
+enum class By { kRules, kShadow };
+
+// By the one or the other rules; by the shadow ones only where there are any.
+policy::Decision DecideBy(By by, const ViewActor& actor,
+                          const policy::Object& object,
+                          policy::OperationSet operations) {
+  const policy::Snapshot& snapshot = *actor.snapshot;
+  if (by == By::kShadow) {
+    return snapshot.DecideShadow(actor.subject, object, operations)
+        .value_or(policy::Decision());
+  }
+  return snapshot.Decide(actor.subject, object, operations);
+}
+
+// As DecideBy(), where there are grants.
+policy::Decision DecideGranted(By by, const ViewActor& actor,
+                               const policy::Object& object,
+                               policy::OperationSet operations) {
+  const policy::OperationSet granted =
+      actor.grants->OperationsOf(object.file, actor.subject);
+  if (granted.empty()) return DecideBy(by, actor, object, operations);
+  // What the grant is for is judged with it, the rest without.
+  policy::Object with = object;
+  with.facts |= policy::kFactGranted;
+  const policy::OperationSet inside =
+      operations & (granted | Operation::kLookup);
+  const policy::OperationSet outside = operations.Without(inside);
+  const policy::Decision first = DecideBy(by, actor, with, inside);
+  if (!first.allowed() || outside.empty()) return first;
+  const policy::Decision second = DecideBy(by, actor, object, outside);
+  return !second.allowed() || second.io > first.io ? second : first;
+}
+
+}  // namespace
 
 View::Actor View::ActorOf(uid_t uid) const {
   Actor actor;
@@ -72,35 +105,6 @@ policy::Decision View::Weigh(const Actor& actor, const policy::Object& object,
     return DecideGranted(By::kRules, actor, object, operations);
   }
   return actor.snapshot->Decide(actor.subject, object, operations);
-}
-
-policy::Decision View::DecideBy(By by, const Actor& actor,
-                                const policy::Object& object,
-                                policy::OperationSet operations) {
-  const policy::Snapshot& snapshot = *actor.snapshot;
-  if (by == By::kShadow) {
-    return snapshot.DecideShadow(actor.subject, object, operations)
-        .value_or(policy::Decision());
-  }
-  return snapshot.Decide(actor.subject, object, operations);
-}
-
-policy::Decision View::DecideGranted(By by, const Actor& actor,
-                                     const policy::Object& object,
-                                     policy::OperationSet operations) {
-  const policy::OperationSet granted =
-      actor.grants->OperationsOf(object.file, actor.subject);
-  if (granted.empty()) return DecideBy(by, actor, object, operations);
-  // What the grant is for is judged with it, the rest without.
-  policy::Object with = object;
-  with.facts |= policy::kFactGranted;
-  const policy::OperationSet inside =
-      operations & (granted | Operation::kLookup);
-  const policy::OperationSet outside = operations.Without(inside);
-  const policy::Decision first = DecideBy(by, actor, with, inside);
-  if (!first.allowed() || outside.empty()) return first;
-  const policy::Decision second = DecideBy(by, actor, object, outside);
-  return !second.allowed() || second.io > first.io ? second : first;
 }
 
 void View::NoteShadow(const Actor& actor, const policy::Object& object,

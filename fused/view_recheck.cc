@@ -1,4 +1,5 @@
 // What is open, when the rules have changed.
+#include <linux/fuse.h>
 #include <sys/stat.h>
 
 #include "fused/errors.h"
@@ -63,6 +64,10 @@ absl::Status View::Recheck(const Handle& handle) const {
     const Actor actor = ActorOf(handle.record.uid);
     const bool good = StandingOf(actor, handle) == Standing::kGood;
     known = actor.snapshot->epoch() << 1 | (good ? 1 : 0);
+    // Once, not at each request.
+    if (!good) {
+      AuditDenied(actor, FUSE_OPEN, handle.record.node, {}, AccessDenied());
+    }
     handle.judged.store(known, std::memory_order_release);
   }
   return (known & 1) != 0 ? absl::OkStatus() : AccessDenied();

@@ -23,6 +23,7 @@
 #include "absl/strings/str_cat.h"
 #include "fused/control/fake_backend.h"
 #include "fused/control/server.h"
+#include "fused/ctl/fusedctl_fixture.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/util/json_util.h"
 #include "gtest/gtest.h"
@@ -34,72 +35,6 @@ namespace {
 
 using testing::HasSubstr;
 using testing::StartsWith;
-
-struct Result {
-  int code = -1;
-  std::string out;
-  std::string err;
-};
-
-class FusedctlTest : public testing::Test {
- protected:
-  void SetUp() override {
-    std::string pattern = "/tmp/fused_ctl_XXXXXX";
-    ASSERT_NE(nullptr, mkdtemp(pattern.data()));
-    directory_ = pattern;
-    options_.socket = directory_ + "/control.sock";
-  }
-
-  void TearDown() override {
-    server_.reset();
-    std::error_code ignored;
-    std::filesystem::remove_all(directory_, ignored);
-  }
-
-  void Start() {
-    auto server = control::Server::Start(options_, &backend_);
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
-  }
-
-  std::string Write(const std::string& name, const std::string& content) {
-    std::string path = absl::StrCat(directory_, "/", name);
-    std::ofstream(path) << content;
-    return path;
-  }
-
-  std::string Read(const std::string& name) {
-    std::ifstream in(absl::StrCat(directory_, "/", name));
-    return {std::istreambuf_iterator<char>(in), {}};
-  }
-
-  Result Run(std::vector<std::string> args) {
-    args.insert(args.begin(),
-                {"fused/fusedctl", "--control=" + options_.socket});
-    const std::string out = directory_ + "/out";
-    const std::string err = directory_ + "/err";
-    std::vector<char*> argv;
-    argv.reserve(args.size() + 1);
-    for (std::string& arg : args) argv.push_back(arg.data());
-    argv.push_back(nullptr);
-    const pid_t child = fork();
-    if (child == 0) {
-      dup2(open(out.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0644), 1);
-      dup2(open(err.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0644), 2);
-      execv(argv[0], argv.data());
-      _exit(200);
-    }
-    int status = 0;
-    EXPECT_EQ(child, waitpid(child, &status, 0));
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status),
-            Read("out"), Read("err")};
-  }
-
-  std::string directory_;
-  control::Server::Options options_;
-  control::FakeBackend backend_;
-  std::unique_ptr<control::Server> server_;
-};
 
 TEST_F(FusedctlTest, WithoutADaemon) {
   for (const char* command : {"status", "sync", "handles"}) {
@@ -178,138 +113,6 @@ TEST_F(FusedctlTest, StatusInBothForms) {
   EXPECT_THAT(text.out, HasSubstr("LOOKUP 5"));
   EXPECT_THAT(text.out, HasSubstr("passthrough 3, redacted 0"));
   EXPECT_THAT(text.out, HasSubstr("0/a.b"));
-}
-
-TEST_F(FusedctlTest, PushIsAcknowledgedOrRefused) {
-  backend_.on_push = [](const control::v1::PushRequest& request) {
-    control::v1::PushResponse response;
-    response.set_accepted(request.content() == "good");
-    response.set_version(request.kind());
-    response.set_changed(!request.dry_run());
-    if (response.accepted()) return response;
-    for (int i = 1; i < 3; ++i) {
-      control::v1::Issue& issue = *response.add_issues();
-      issue.set_file(request.file_name());
-      issue.set_line(i);
-      issue.set_column(7);
-      issue.set_field("rules[3].name");
-      issue.set_reason("is wrong");
-    }
-    return response;
-  };
-  Start();
-  const std::string good = Write("good", "good");
-  const std::string bad = Write("bad", "bad");
-  Result result = Run({"push", good});
-  EXPECT_EQ(0, result.code);
-  EXPECT_THAT(result.out, StartsWith("ACK version 1"));
-  result = Run({"apps", "--dry_run", good});
-  EXPECT_EQ(0, result.code);
-  EXPECT_THAT(result.out, StartsWith("ACK version 2"));
-  EXPECT_THAT(result.out, HasSubstr("dry run"));
-  result = Run({"push", bad});
-  EXPECT_EQ(1, result.code);
-  EXPECT_THAT(result.out, StartsWith("NACK"));
-  EXPECT_EQ(absl::StrCat(bad, ":1:7: rules[3].name: is wrong\n", bad,
-                         ":2:7: rules[3].name: is wrong\n"),
-            result.err);
-  result = Run({"push", bad, "--json"});
-  EXPECT_EQ(1, result.code);
-  EXPECT_THAT(result.out, HasSubstr("\"accepted\": false"));
-}
-
-TEST_F(FusedctlTest, HistoryAndRollback) {
-  backend_.on_history = [](const control::v1::HistoryRequest& request) {
-    control::v1::HistoryResponse response;
-    response.set_highest_version(9);
-    control::v1::HistoryEntry& entry = *response.add_entries();
-    entry.set_version(request.apps() ? 5 : 9);
-    entry.set_sha256("0123456789abcdef0123");
-    entry.mutable_time()->set_seconds(1700000000);
-    entry.set_origin("ROLLBACK");
-    entry.set_uid(1234);
-    entry.set_in_force(true);
-    return response;
-  };
-  std::atomic<uint32_t> peer{77};
-  backend_.on_rollback = [&peer](const control::v1::RollbackRequest& request) {
-    peer = request.peer_uid();
-    control::v1::PushResponse response;
-    response.set_accepted(!request.apps());
-    response.set_changed(true);
-    response.set_version(request.has_version() ? request.version() : 8);
-    if (request.apps()) response.add_issues()->set_reason("not there");
-    return response;
-  };
-  Start();
-  Result result = Run({"history"});
-  EXPECT_EQ(0, result.code);
-  EXPECT_THAT(result.out, HasSubstr("*  9 "));
-  EXPECT_THAT(result.out, HasSubstr("0123456789abcdef  ROLLBACK  1234"));
-  result = Run({"history", "--app_directory", "--json"});
-  EXPECT_THAT(result.out, HasSubstr("\"version\": \"5\""));
-  EXPECT_THAT(result.out, HasSubstr("\"time\": \"2023-11-14T22:13:20Z\""));
-  result = Run({"rollback"});
-  EXPECT_EQ(0, result.code);
-  EXPECT_THAT(result.out, StartsWith("ACK version 8"));
-  // The server says who it is.
-  EXPECT_EQ(peer, getuid());
-  EXPECT_THAT(Run({"rollback", "3"}).out, StartsWith("ACK version 3"));
-  result = Run({"rollback", "--app_directory"});
-  EXPECT_EQ(1, result.code);
-  EXPECT_THAT(result.out, StartsWith("NACK"));
-  EXPECT_THAT(result.err, HasSubstr("not there"));
-  EXPECT_EQ(2, Run({"rollback", "three"}).code);
-  EXPECT_EQ(2, Run({"rollback", "3", "4"}).code);
-}
-
-TEST_F(FusedctlTest, AppSendsADelta) {
-  // Written by the server's thread before it answers.
-  control::v1::AppsDeltaRequest asked;
-  backend_.on_apps_delta =
-      [&asked](const control::v1::AppsDeltaRequest& delta) {
-        asked = delta;
-        control::v1::PushResponse response;
-        response.set_accepted(true);
-        response.set_changed(true);
-        response.set_version(8);
-        return response;
-      };
-  Start();
-  Result result =
-      Run({"app", "install", "--package=a.b", "--uid=10001", "--permission=X,Y",
-           "--role=MANAGER,MTP", "--target_sdk=34"});
-  EXPECT_EQ(0, result.code) << result.err;
-  EXPECT_EQ("ACK version 8\n", result.out);
-  ASSERT_EQ(1, asked.changes_size());
-  EXPECT_EQ(10001u, asked.changes(0).install().uid());
-  EXPECT_EQ(2, asked.changes(0).install().permissions_size());
-  EXPECT_EQ(policy::v1::MTP, asked.changes(0).install().roles(1));
-  EXPECT_EQ(34, asked.changes(0).install().target_sdk());
-  EXPECT_EQ(0, Run({"app", "uninstall", "--package=a.b", "--dry_run"}).code);
-  EXPECT_EQ("a.b", asked.changes(0).uninstall());
-  EXPECT_TRUE(asked.dry_run());
-  EXPECT_EQ(0, Run({"app", "grant", "--package=a.b", "--permission=X",
-                    "--path=DCIM/x.jpg", "--write", "--user=3"})
-                   .code);
-  ASSERT_EQ(2, asked.changes_size());
-  EXPECT_EQ("X", asked.changes(0).grant().permission());
-  EXPECT_EQ("DCIM/x.jpg", asked.changes(1).grant_file().path());
-  EXPECT_EQ(3u, asked.changes(1).grant_file().user());
-  EXPECT_EQ(policy::v1::Grant::GRANT_WRITE,
-            asked.changes(1).grant_file().access());
-  EXPECT_EQ(0, Run({"app", "revoke", "--package=a.b", "--permission=X"}).code);
-  EXPECT_EQ("X", asked.changes(0).revoke().permission());
-  for (const std::vector<std::string>& wrong :
-       std::vector<std::vector<std::string>>{
-           {"app"},
-           {"app", "install"},
-           {"app", "install", "--package=a.b"},
-           {"app", "install", "--package=a.b", "--uid=7", "--role=KING"},
-           {"app", "grant", "--package=a.b"},
-           {"app", "remove", "--package=a.b"}}) {
-    EXPECT_EQ(2, Run(wrong).code);
-  }
 }
 
 TEST_F(FusedctlTest, ExplainAsksTheDaemon) {

@@ -137,6 +137,26 @@ void PutVerdicts(const Inputs& in, Exposition& out) {
   }
 }
 
+void PutShadow(const Inputs& in, Exposition& out) {
+  const control::v1::ShadowStatus& shadow = in.status.shadow();
+  out.Family(
+      "fused_shadow_decisions", kCounter,
+      "Decisions while the policy in force has shadow rules, and whether "
+      "those agree. From 0 with each policy.");
+  out.Sample({{"result", "agreed"}}, shadow.agreed());
+  out.Sample({{"result", "differed"}}, shadow.differed() + shadow.uncounted());
+  out.Family("fused_shadow_differences", kCounter,
+             "Decisions that shadow rules would have made otherwise; the most "
+             "frequent kinds.");
+  for (const control::v1::ShadowDifference& one : shadow.differences()) {
+    out.Sample({{"live", one.live()},
+                {"live_rule", one.live_rule()},
+                {"shadow", one.shadow()},
+                {"shadow_rule", one.shadow_rule()}},
+               one.count());
+  }
+}
+
 void PutApps(const Inputs& in, Exposition& out) {
   const std::vector<Registry::Apps::Entry> apps = in.registry->apps().All();
   const auto labels = [&in](const Registry::Apps::Entry& app) -> Labels {
@@ -290,6 +310,7 @@ std::string Render(const Inputs& inputs, Exposition::Format format) {
   PutRequests(inputs, out);
   PutOpens(inputs, out);
   PutVerdicts(inputs, out);
+  PutShadow(inputs, out);
   PutApps(inputs, out);
   PutVolumes(inputs, out);
   PutInvalidations(inputs, out);

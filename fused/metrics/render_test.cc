@@ -47,6 +47,13 @@ class RenderTest : public testing::Test {
       requests.Count(FUSE_SETLKW, std::nullopt, UINT64_MAX >> 1);
       in_.requests.push_back({name, requests.Read()});
     }
+    control::v1::ShadowDifference& line =
+        *in_.status.mutable_shadow()->add_differences();
+    line.set_live("ALLOW PASSTHROUGH");
+    line.set_live_rule("all");
+    line.set_shadow("DENY EACCES");
+    line.set_shadow_rule("no_reading");
+    line.set_count(8);
     registry_.CountRequest(10061, FUSE_LOOKUP, 1500);
     registry_.CountVerdict(10061, "private", Verdict::kDenied);
     registry_.CountVerdict(10061, "", Verdict::kPassthrough);
@@ -90,6 +97,12 @@ TEST_F(RenderTest, IsOpenMetrics) {
             1);
   EXPECT_EQ(Value(*families, "fused_audit_dropped", {{"reason", "limited"}}),
             2);
+  EXPECT_EQ(Value(*families, "fused_shadow_differences",
+                  {{"live", "ALLOW PASSTHROUGH"},
+                   {"live_rule", "all"},
+                   {"shadow", "DENY EACCES"},
+                   {"shadow_rule", "no_reading"}}),
+            8);
 }
 
 // Dashboards and alerts name them: they are contract.
@@ -141,6 +154,8 @@ TEST_F(RenderTest, Names) {
                           "counter fused_requests_refused",
                           "gauge fused_resident_memory_peak_bytes",
                           "gauge fused_serving",
+                          "counter fused_shadow_decisions",
+                          "counter fused_shadow_differences",
                           "gauge fused_threads",
                           "gauge fused_threads_stuck",
                           "counter fused_unanswered",
