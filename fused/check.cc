@@ -17,8 +17,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
-#include "fused/audit/log.h"
 #include "fused/daemon.h"
 #include "fused/user_trees.h"
 #include "kernel/mount.h"
@@ -140,11 +138,6 @@ class Checker {
   }
 
   void OwnPlaces() {
-    if (const auto audit = audit::Log::Complete(settings_.audit); !audit.ok()) {
-      std::string_view reason = audit.status().message();
-      absl::ConsumePrefix(&reason, "audit: ");
-      Say("audit", std::string(reason));
-    }
     CanBeMade("state_dir", settings_.state_dir);
     CanBeMade("views_dir", settings_.views_dir);
     if (!settings_.drop_in_dir.empty()) {
@@ -157,6 +150,18 @@ class Checker {
           absl::StrCat("others may look into ", settings_.state_dir,
                        " (chmod 0700 closes it)"),
           true);
+    }
+    if (const std::string& drop_in = settings_.drop_in_dir; !drop_in.empty()) {
+      CanBeMade("drop_in_dir", drop_in);
+      const std::vector<uid_t>& admins = settings_.admin_uids;
+      if (::stat(drop_in.c_str(), &stat) == 0 &&
+          ((stat.st_mode & 022) != 0 ||
+           (stat.st_uid != 0 && std::find(admins.begin(), admins.end(),
+                                          stat.st_uid) == admins.end()))) {
+        Say("drop_in_dir", absl::StrCat(drop_in,
+                                        ": others than root and the admins may "
+                                        "write this directory"));
+      }
     }
     if (!settings_.metrics_textfile.empty()) {
       const std::filesystem::path metrics(settings_.metrics_textfile);
@@ -282,6 +287,7 @@ void CheckApart(const Settings& settings, Issues& issues) {
       {mounts.Canonical(settings.state_dir), "state_dir", trees.size(), ""},
       {mounts.Canonical(settings.views_dir), "views_dir", trees.size(), ""},
       {mounts.Canonical(settings.control), "control", trees.size(), ""},
+      {mounts.Canonical(settings.drop_in_dir), "drop_in_dir", trees.size(), ""},
       {mounts.Canonical(settings.metrics_textfile), "metrics_textfile",
        trees.size(), ""}};
   for (const Spot& place : own) {

@@ -137,6 +137,11 @@ TEST_F(CheckTest, TheDaemonsOwnPlacesAreNobodysFiles) {
                           absl::StrCat("metrics_textfile: \"",
                                        Path("none/a.prom"), "\"\n")),
               ElementsAre(HasSubstr(":7:1: metrics_textfile: ")));
+  chmod(scratch_.MakeDirectory("open").c_str(), 0777);
+  EXPECT_THAT(CheckConfig(Volume("a", "lower", "mount"),
+                          {"--drop_in_dir=" + Path("open")}),
+              ElementsAre(AllOf(HasSubstr("--drop_in_dir"),
+                                HasSubstr("others than root"))));
   EXPECT_THAT(
       CheckConfig(Volume("a", "lower", "mount") + "audit { burst: 2000 }\n"),
       ElementsAre(HasSubstr(":7:1: audit: burst")));

@@ -137,6 +137,26 @@ void PutVerdicts(const Inputs& in, Exposition& out) {
   }
 }
 
+void PutShadow(const Inputs& in, Exposition& out) {
+  const control::v1::ShadowStatus& shadow = in.status.shadow();
+  out.Family(
+      "fused_shadow_decisions", kCounter,
+      "Decisions while the policy in force has shadow rules, and whether "
+      "those agree. From 0 with each policy.");
+  out.Sample({{"result", "agreed"}}, shadow.agreed());
+  out.Sample({{"result", "differed"}}, shadow.differed() + shadow.uncounted());
+  out.Family("fused_shadow_differences", kCounter,
+             "Decisions that shadow rules would have made otherwise; the most "
+             "frequent kinds.");
+  for (const control::v1::ShadowDifference& one : shadow.differences()) {
+    out.Sample({{"live", one.live()},
+                {"live_rule", one.live_rule()},
+                {"shadow", one.shadow()},
+                {"shadow_rule", one.shadow_rule()}},
+               one.count());
+  }
+}
+
 void PutApps(const Inputs& in, Exposition& out) {
   const std::vector<Registry::Apps::Entry> apps = in.registry->apps().All();
   const auto labels = [&in](const Registry::Apps::Entry& app) -> Labels {
@@ -281,26 +301,6 @@ void PutAudit(const Inputs& in, Exposition& out) {
           in.audit.queued);
 }
 
-// Nothing differs where the policy in force has no shadow rules.
-void PutShadow(const Inputs& in, Exposition& out) {
-  const control::v1::ShadowStatus& shadow = in.status.shadow();
-  out.Family("fused_shadow_decisions", kCounter,
-             "Decisions that the shadow rules agree with, and not, since the "
-             "policy is in force.");
-  out.Sample({{"agrees", "true"}}, shadow.agreed());
-  out.Sample({{"agrees", "false"}}, shadow.differed() + shadow.uncounted());
-  out.Family("fused_shadow_differences", kCounter,
-             "Decisions that the shadow rules would have made otherwise, the "
-             "most frequent kinds.");
-  for (const control::v1::ShadowDifference& line : shadow.differences()) {
-    out.Sample({{"live", line.live()},
-                {"live_rule", line.live_rule()},
-                {"shadow", line.shadow()},
-                {"shadow_rule", line.shadow_rule()}},
-               line.count());
-  }
-}
-
 }  // namespace
 
 std::string Render(const Inputs& inputs, Exposition::Format format) {
@@ -310,12 +310,12 @@ std::string Render(const Inputs& inputs, Exposition::Format format) {
   PutRequests(inputs, out);
   PutOpens(inputs, out);
   PutVerdicts(inputs, out);
+  PutShadow(inputs, out);
   PutApps(inputs, out);
   PutVolumes(inputs, out);
   PutInvalidations(inputs, out);
   PutThreads(inputs, out);
   PutAudit(inputs, out);
-  PutShadow(inputs, out);
   return std::move(out).Finish();
 }
 

@@ -152,6 +152,17 @@ PANELS = [
         "short",
     ),
     (
+        "Shadow rules would differ",
+        [
+            (rate("fused_shadow_decisions_total", "result", ""), "{{result}}"),
+            (
+                rate("fused_shadow_differences_total", "shadow_rule, shadow", ""),
+                "{{shadow_rule}}: {{shadow}}",
+            ),
+        ],
+        "ops",
+    ),
+    (
         "Changes of rules, by view",
         [(rate("fused_views_of_changes_total", "result", ""), "{{result}}")],
         "short",

@@ -2,10 +2,11 @@
 """Makes a manual page of its source, and of what the programs say themselves.
 
     make_page.py --out=FILE --version=V [--program=PROGRAM]
-        [--commands=commands.txt] SOURCE [RECIPE...]
+        [--commands=commands.txt] [--config=config.proto] SOURCE [RECIPE...]
 
 In the source @FLAGS@ and @COMMANDS@ are what PROGRAM --help lists, so that a
-page has every flag and command there is; @COOKBOOK@ is the recipes.
+page has every flag and command there is; @CONFIG@ is the fields of a
+configuration and @COOKBOOK@ the recipes.
 """
 
 import argparse
@@ -41,6 +42,25 @@ def commands(text, described):
     return "\n".join(line for line in lines if line)
 
 
+def fields(text):
+    """The messages of a .proto file, with what stands before each field."""
+    lines = []
+    for comment, message, body in re.findall(r"((?:^//.*\n)*)^message (\w+) \{\n([\s\S]*?)^\}", text, re.M):
+        lines += [".Ss " + message, *prose(comment), ".Bl -tag -width Ds -compact"]
+        body = re.sub(r"(?m)^  enum [\s\S]*?^  \}\n", "", body)
+        pattern = r"((?:^ *//.*\n)*)^  (repeated )?(\w+) (\w+) = \d+;"
+        for before, repeated, kind, name in re.findall(pattern, body, re.M):
+            lines.append(".It Li %s No (%s%s)" % (name, kind, ", repeated" if repeated else ""))
+            lines += prose(before)
+        lines.append(".El")
+    return "\n".join(lines)
+
+
+def prose(comment):
+    """A comment's text, of paragraphs as one."""
+    return [escape(line.strip().lstrip("/").strip()) for line in comment.splitlines() if line.strip(" /")]
+
+
 def cookbook(recipes):
     lines = []
     for path in recipes:
@@ -70,6 +90,7 @@ def main():
     parser.add_argument("--version", required=True)
     parser.add_argument("--program")
     parser.add_argument("--commands")
+    parser.add_argument("--config")
     parser.add_argument("source")
     parser.add_argument("recipes", nargs="*")
     arguments = parser.parse_args()
@@ -78,6 +99,8 @@ def main():
         said = subprocess.run([arguments.program, "--help"], check=True, capture_output=True, text=True).stdout
         described = dict(line.split(": ", 1) for line in read(arguments.commands).splitlines()) if arguments.commands else {}
         page = page.replace("@FLAGS@", flags(said)).replace("@COMMANDS@", commands(said, described))
+    if arguments.config:
+        page = page.replace("@CONFIG@", fields(read(arguments.config)))
     page = page.replace("@COOKBOOK@", cookbook(arguments.recipes))
     with open(arguments.out, "w", encoding="utf8") as out:
         out.write(one_sentence_a_line(page))
