@@ -85,8 +85,7 @@ class View : public kernel::Operations {
 
   // After a change of rules: makes the kernel look every name up again.
   void TellRules() const;
-  // Posts what waits for names of listings before `epoch`. False: there are
-  // none.
+  // Posts what waits for names of listings before `epoch`. False: none.
   bool PostListings(uint64_t epoch) const;
   // Takes open files back, but for those that the kernel serves: how many.
   uint64_t AfterRules(const policy::Changes& changes);
