@@ -279,7 +279,6 @@ class View : public kernel::Operations {
   void CountVerdict(const Actor& actor, policy::RuleId rule,
                     metrics::Verdict verdict) const;
   void DescribeActor(const Actor& actor, audit::Event& event) const;
-  // Relative to the volume, as far as it is known.
   static std::string PathOf(const Node& node);
 
   // view_lookup.cc

@@ -286,6 +286,13 @@ void PutThreads(const Inputs& in, Exposition& out) {
           "Requests of uids that have too many that wait.", in.loop.refused);
   out.One("fused_connections_aborted", kCounter,
           "Connections that were aborted, for nothing moved.", in.loop.aborted);
+  out.Family(
+      "fused_opens_limited", kCounter,
+      "Opens that an app's limits refused (handles: EMFILE) or kept from "
+      "passthrough (backing_ids).");
+  out.Sample({{"limit", "handles"}}, in.status.workers().handles_refused());
+  out.Sample({{"limit", "backing_ids"}},
+             in.status.workers().backing_ids_refused());
 }
 
 void PutAudit(const Inputs& in, Exposition& out) {

@@ -142,6 +142,7 @@ TEST_F(RenderTest, Names) {
                           "gauge fused_media_ready",
                           "gauge fused_nodes",
                           "counter fused_opens",
+                          "counter fused_opens_limited",
                           "gauge fused_passthrough",
                           "counter fused_passthrough_fallbacks",
                           "gauge fused_policy_info",
