@@ -195,7 +195,9 @@ TEST_F(ControlAbuseTest, FileOperationsGoOn) {
     std::cout << kind << ": " << made << " connections, a lookup takes "
               << Median(factors) << " times as long" << std::endl;
     // A figure of a quiet machine.
-    if (IsLong()) EXPECT_LE(Median(factors), 1.5) << kind;
+    if (IsLong()) {
+      EXPECT_LE(Median(factors), 1.5) << kind;
+    }
   }
   EXPECT_EQ(device_.Status().apps().version(), 2U);
   EXPECT_TRUE(device_.Stop());

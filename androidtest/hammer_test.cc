@@ -188,7 +188,9 @@ TEST_F(HammerTest, AnotherAppIsHardlySlower) {
             << " us (" << Median(allowed_rates) << " requests/s); factor "
             << factor << std::endl;
   // A figure of a quiet machine.
-  if (IsLong()) EXPECT_LE(factor, 1.3);
+  if (IsLong()) {
+    EXPECT_LE(factor, 1.3);
+  }
 }
 
 }  // namespace
