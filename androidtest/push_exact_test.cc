@@ -115,7 +115,7 @@ class Checker {
 class PushExactTest : public DeviceTest {};
 
 TEST_F(PushExactTest, NothingIsDecidedByOldRulesAfterTheAck) {
-  const uint64_t pushes = IsLong() ? 20'000 : 600;
+  const uint64_t pushes = IsLong() ? 100'000 : 600;
   Device device({.policy = Policy(2), .packages = StandardPackages()});
   ASSERT_TRUE(MakeDirectories(device.LowerPath("Box")));
   ASSERT_TRUE(WriteFile(device.LowerPath("Box/f"), "content"));
