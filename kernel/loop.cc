@@ -31,6 +31,9 @@
 namespace fused::kernel {
 namespace {
 
+// Of all uids, whatever each may have.
+constexpr size_t kMostParked = 4096;
+
 // How long one that stands in for a stuck thread waits for something to do.
 constexpr int kSpareMilliseconds = 1000;
 
@@ -131,7 +134,10 @@ bool Loop::Impl::Park(const std::shared_ptr<Entry>& entry,
   }
   {
     absl::MutexLock lock(&park_mu);
-    if (static_cast<int>(parked.size()) < options.max_parked) {
+    const auto mine = std::count_if(
+        parked.begin(), parked.end(),
+        [&](const Parked& one) { return one.request.uid == request.uid; });
+    if (mine < options.max_parked && parked.size() < kMostParked) {
       parked.push_back(
           {entry, std::exchange(buffer, nullptr), request, NowNanoseconds()});
       parked_count.store(static_cast<int>(parked.size()));

@@ -25,7 +25,7 @@ class Loop {
     // With those that stand in for stuck ones; at most WorkerTable::kMost.
     int max_threads = 32;
     // While threads are stuck, one uid has no more than this many; what else it
-    // asks for waits, up to `max_parked` requests, and is then EBUSY.
+    // asks for waits, up to `max_parked` of its requests, and is then EBUSY.
     int threads_per_uid = 8;
     int max_parked = 128;
     // A thread is stuck when a request takes it longer.

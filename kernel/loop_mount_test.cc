@@ -98,6 +98,7 @@ TEST_F(LoopMountTest, ServesReadsByTheDaemon) {
   EXPECT_EQ(ReadAll(mounted.file()), "some text");
   EXPECT_EQ(mounted.operations().daemon_opens(), 1);
   EXPECT_GT(mounted.operations().received(FUSE_READ), 0);
+  ASSERT_TRUE(mounted.session()->initialized());
   EXPECT_FALSE(mounted.session()->connection().passthrough);
   EXPECT_STREQ(mounted.session()->connection().passthrough_reason,
                "turned off");
@@ -107,6 +108,7 @@ TEST_F(LoopMountTest, PassthroughCostsNoRequests) {
   Mounted mounted(*loop_, lower_, scratch_.MakeDirectory("m"));
   struct stat stat;
   ASSERT_EQ(::stat(mounted.file().c_str(), &stat), 0);
+  ASSERT_TRUE(mounted.session()->initialized());
   if (!mounted.session()->connection().passthrough) {
     GTEST_SKIP() << mounted.session()->connection().passthrough_reason;
   }

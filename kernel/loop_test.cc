@@ -335,7 +335,7 @@ TEST_F(StuckLoopTest, WhoWaitsIsLateToo) {
   SendAccess(10007);
   while (loop_->stats().parked < 1) std::this_thread::yield();
   SendAccess(10007);
-  // There is no more room.
+  // There is no more room, for this uid.
   EXPECT_EQ(peer_.kernel.Receive().error, -EBUSY);
   EXPECT_EQ(loop_->stats().refused, 1u);
   for (int i = 0; i < 3; ++i) {

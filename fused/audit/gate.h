@@ -41,7 +41,8 @@ class Gate {
   // Frees the slot; returns how many have come since its first.
   uint64_t Release(uint32_t slot);
 
-  // Gives each uid what it may cause in `seconds` more.
+  // Gives each uid what it may cause in `seconds` more. From one thread at a
+  // time.
   void Refill(double seconds);
 
  private:

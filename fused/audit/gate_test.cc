@@ -4,6 +4,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "gtest/gtest.h"
 
 namespace fused::audit {
@@ -98,6 +99,7 @@ TEST(GateTest, LosesNoCountAmongThreads) {
   constexpr int kThreads = 4;
   constexpr int kEach = 50000;
   std::atomic<uint64_t> counted{0};
+  absl::Mutex refilling;
   std::vector<std::thread> threads;
   threads.reserve(kThreads);
   for (int t = 0; t < kThreads; ++t) {
@@ -107,6 +109,7 @@ TEST(GateTest, LosesNoCountAmongThreads) {
         if (admission.answer != kNew) continue;
         // Released at once, so that slots change hands all the time.
         counted += 1 + gate.Release(admission.slot);
+        absl::MutexLock lock(&refilling);
         gate.Refill(1);
       }
     });

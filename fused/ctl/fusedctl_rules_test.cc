@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "fused/ctl/fusedctl_fixture.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -104,41 +105,46 @@ TEST_F(FusedctlTest, HistoryAndRollback) {
 
 TEST_F(FusedctlTest, AppSendsADelta) {
   // Written by the server's thread before it answers.
-  control::v1::AppsDeltaRequest asked;
-  backend_.on_apps_delta =
-      [&asked](const control::v1::AppsDeltaRequest& delta) {
-        asked = delta;
-        control::v1::PushResponse response;
-        response.set_accepted(true);
-        response.set_changed(true);
-        response.set_version(8);
-        return response;
-      };
+  absl::Mutex mutex;
+  control::v1::AppsDeltaRequest last;
+  const auto asked = [&] {
+    absl::MutexLock lock(&mutex);
+    return last;
+  };
+  backend_.on_apps_delta = [&](const control::v1::AppsDeltaRequest& delta) {
+    absl::MutexLock lock(&mutex);
+    last = delta;
+    control::v1::PushResponse response;
+    response.set_accepted(true);
+    response.set_changed(true);
+    response.set_version(8);
+    return response;
+  };
   Start();
   Result result =
       Run({"app", "install", "--package=a.b", "--uid=10001", "--permission=X,Y",
            "--role=MANAGER,MTP", "--target_sdk=34"});
   EXPECT_EQ(0, result.code) << result.err;
   EXPECT_EQ("ACK version 8\n", result.out);
-  ASSERT_EQ(1, asked.changes_size());
-  EXPECT_EQ(10001u, asked.changes(0).install().uid());
-  EXPECT_EQ(2, asked.changes(0).install().permissions_size());
-  EXPECT_EQ(policy::v1::MTP, asked.changes(0).install().roles(1));
-  EXPECT_EQ(34, asked.changes(0).install().target_sdk());
+  ASSERT_EQ(1, asked().changes_size());
+  EXPECT_EQ(10001u, asked().changes(0).install().uid());
+  EXPECT_EQ(2, asked().changes(0).install().permissions_size());
+  EXPECT_EQ(policy::v1::MTP, asked().changes(0).install().roles(1));
+  EXPECT_EQ(34, asked().changes(0).install().target_sdk());
   EXPECT_EQ(0, Run({"app", "uninstall", "--package=a.b", "--dry_run"}).code);
-  EXPECT_EQ("a.b", asked.changes(0).uninstall());
-  EXPECT_TRUE(asked.dry_run());
+  EXPECT_EQ("a.b", asked().changes(0).uninstall());
+  EXPECT_TRUE(asked().dry_run());
   EXPECT_EQ(0, Run({"app", "grant", "--package=a.b", "--permission=X",
                     "--path=DCIM/x.jpg", "--write", "--user=3"})
                    .code);
-  ASSERT_EQ(2, asked.changes_size());
-  EXPECT_EQ("X", asked.changes(0).grant().permission());
-  EXPECT_EQ("DCIM/x.jpg", asked.changes(1).grant_file().path());
-  EXPECT_EQ(3u, asked.changes(1).grant_file().user());
+  ASSERT_EQ(2, asked().changes_size());
+  EXPECT_EQ("X", asked().changes(0).grant().permission());
+  EXPECT_EQ("DCIM/x.jpg", asked().changes(1).grant_file().path());
+  EXPECT_EQ(3u, asked().changes(1).grant_file().user());
   EXPECT_EQ(policy::v1::Grant::GRANT_WRITE,
-            asked.changes(1).grant_file().access());
+            asked().changes(1).grant_file().access());
   EXPECT_EQ(0, Run({"app", "revoke", "--package=a.b", "--permission=X"}).code);
-  EXPECT_EQ("X", asked.changes(0).revoke().permission());
+  EXPECT_EQ("X", asked().changes(0).revoke().permission());
   for (const std::vector<std::string>& wrong :
        std::vector<std::vector<std::string>>{
            {"app"},
