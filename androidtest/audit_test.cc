@@ -23,7 +23,6 @@ namespace fused::androidtest {
 namespace {
 
 using audit::v1::Record;
-using testing::AllOf;
 using testing::Contains;
 using testing::Each;
 using testing::HasSubstr;

@@ -134,14 +134,12 @@ APP_PROGRAM(TimeLookups) {
         std::chrono::nanoseconds(std::chrono::steady_clock::now() - start)
             .count());
   }
-  std::nth_element(times.begin(), times.begin() + times.size() / 2,
-                   times.end());
+  std::sort(times.begin(), times.end());
   return Done(times[times.size() / 2]);
 }
 
 double Median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2,
-                   values.end());
+  std::sort(values.begin(), values.end());
   return values[values.size() / 2];
 }
 

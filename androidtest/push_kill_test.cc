@@ -21,7 +21,6 @@
 namespace fused::androidtest {
 namespace {
 
-using control::v1::PushResponse;
 using control::v1::Request;
 
 // What one who pushes knows.

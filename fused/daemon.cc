@@ -188,8 +188,9 @@ bool Daemon::MountVolumes(StartError& error) {
     return Fail(error, kExitInternal, kernel::ErrnoStatus(errno, "eventfd"));
   }
   shared.lost = [this] {
-    if (++volumes_lost_ == settings_.volumes.size())
+    if (++volumes_lost_ == settings_.volumes.size()) {
       eventfd_write(lost_.get(), 1);
+    }
   };
   for (const VolumeSettings& volume_settings : settings_.volumes) {
     absl::StatusOr<std::unique_ptr<Volume>> volume =

@@ -54,6 +54,15 @@ class ABSL_SCOPED_LOCKABLE RenameLock {
   const bool whole_;
 };
 
+// Whether one place is another class's, or another app's, than the other.
+bool IsOfOthers(const ViewActor& actor, const ViewTarget& from,
+                const ViewTarget& to) {
+  const policy::Snapshot& snapshot = *actor.snapshot;
+  return snapshot.ClassOf(from.location) != snapshot.ClassOf(to.location) ||
+         snapshot.PathOwnerOf(from.location) !=
+             snapshot.PathOwnerOf(to.location);
+}
+
 }  // namespace
 
 bool View::IsDirectoryAt(const Target& target) {
@@ -296,11 +305,12 @@ void View::Rename(const kernel::Caller& caller, kernel::NodeId parent,
     ToldMoved(*from, *to, (flags & RENAME_EXCHANGE) != 0);
   }
   // The kernel keeps for a name that moved how long it may be cached where it
-  // stood.
+  // stood; or stood before a directory above it moved.
   const bool differed = IsShownDifferently(actor, from->location);
   const bool differs = IsShownDifferently(actor, to->location);
-  if (differs && !differed) ForgetTimeouts(new_parent, new_name);
-  if (differed && !differs && (flags & RENAME_EXCHANGE) != 0) {
+  const bool elsewhere = !posix() && IsOfOthers(actor, *from, *to);
+  if (differs && (!differed || elsewhere)) ForgetTimeouts(new_parent, new_name);
+  if (differed && (!differs || elsewhere) && (flags & RENAME_EXCHANGE) != 0) {
     ForgetTimeouts(parent, name);
   }
   const bool directory = IsDirectoryAt(*from) || IsDirectoryAt(*to);

@@ -161,8 +161,9 @@ void Loop::Impl::Watch() {
   while (true) {
     {
       absl::MutexLock lock(&watch_mu);
-      if (watch_mu.AwaitWithTimeout(absl::Condition(&watch_ends), pause))
+      if (watch_mu.AwaitWithTimeout(absl::Condition(&watch_ends), pause)) {
         return;
+      }
     }
     // Nobody can be stuck who was not there the last time.
     pause = Look() ? options.stuck / 2 : options.stuck * 2;

@@ -120,8 +120,9 @@ std::string ToSentence(const v1::Record& record) {
   const bool of_app = record.kind() != v1::Record::STATE &&
                       record.kind() != v1::Record::PUSH &&
                       record.kind() != v1::Record::DROPPED;
-  if (!record.operation().empty())
+  if (!record.operation().empty()) {
     absl::StrAppend(&text, " ", record.operation());
+  }
   if (of_app) absl::StrAppend(&text, " uid ", record.uid());
   if (!record.package().empty()) {
     absl::StrAppend(&text, " (", record.package(), ")");
@@ -130,8 +131,9 @@ std::string ToSentence(const v1::Record& record) {
   if (!record.error().empty()) absl::StrAppend(&text, ": ", record.error());
   if (!record.rule().empty()) absl::StrAppend(&text, ", rule ", record.rule());
   if (!record.message().empty()) absl::StrAppend(&text, ": ", record.message());
-  if (record.count() > 1)
+  if (record.count() > 1) {
     absl::StrAppend(&text, ", ", record.count(), " times");
+  }
   return text;
 }
 

@@ -31,8 +31,9 @@ void SendToJournal(const v1::Record& record) {
   std::vector<std::string> fields = ToJournal(record);
   std::vector<struct iovec> parts;
   parts.reserve(fields.size());
-  for (std::string& field : fields)
+  for (std::string& field : fields) {
     parts.push_back({field.data(), field.size()});
+  }
   // Nobody is left to be told of a failure.
   (void)sd_journal_sendv(parts.data(), static_cast<int>(parts.size()));
 }

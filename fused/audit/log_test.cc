@@ -30,7 +30,7 @@ using absl_testing::StatusIs;
 class LogTest : public testing::Test {
  protected:
   // Writes when it is flushed, so that a test says what is one window.
-  std::unique_ptr<Log> Open(config::v1::Audit config = {},
+  std::unique_ptr<Log> Open(const config::v1::Audit& config = {},
                             size_t recent = 100) {
     auto complete = Complete(config);
     EXPECT_THAT(complete, IsOk());
@@ -50,8 +50,8 @@ class LogTest : public testing::Test {
           event.rule = absl::StrCat("rule", rule);
         });
   }
-  static std::vector<v1::Record> All(Log& log,
-                                     control::v1::AuditRequest request = {}) {
+  static std::vector<v1::Record> All(
+      Log& log, const control::v1::AuditRequest& request = {}) {
     log.Flush(absl::InfiniteDuration());
     const control::v1::AuditResponse answer = log.Answer(request);
     return {answer.records().begin(), answer.records().end()};

@@ -150,7 +150,7 @@ absl::StatusOr<std::string> RotatingFile::Tail(uint64_t bytes) const {
     part.resize(static_cast<size_t>(got));
     // It begins within a line.
     if (wanted < size) part.erase(0, part.find('\n') + 1);
-    text = part + text;
+    text.insert(0, part);
   }
   return text;
 }

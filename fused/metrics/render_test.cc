@@ -235,8 +235,8 @@ TEST(OpenMetricsTest, IsStrict) {
            "# TYPE a counter\na_total 1\n# EOF\n",
            "# TYPE a_total counter\n# HELP a_total A.\n# EOF\n",
            "# TYPE a sort\n# HELP a A.\n# EOF\n",
-           head + "a_total 1\n" + "# TYPE b gauge\n# HELP b B.\n" + head +
-               "# EOF\n",
+           absl::StrCat(head, "a_total 1\n# TYPE b gauge\n# HELP b B.\n", head,
+                        "# EOF\n"),
            histogram + "h_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 2\n# EOF\n",
            histogram + "h_bucket{le=\"1\"} 1\nh_sum 1\nh_count 1\n# EOF\n",
            histogram + "h_bucket{le=\"2\"} 1\nh_bucket{le=\"1\"} 1\n# EOF\n",

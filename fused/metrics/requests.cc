@@ -58,7 +58,7 @@ size_t ResultOf(std::optional<int> error) {
 }
 
 size_t BucketOf(uint64_t nanoseconds) {
-  const int bits = std::bit_width(nanoseconds);
+  const auto bits = static_cast<int>(std::bit_width(nanoseconds));
   return static_cast<size_t>(
       std::clamp(bits - kFirstBucketBits, 0, static_cast<int>(kBuckets) - 1));
 }
@@ -90,10 +90,12 @@ std::vector<OpcodeCounts> Requests::Read() const {
     counts.opcode = opcode;
     for (const Shard& shard : *shards_) {
       const Cell& cell = shard.cells[opcode];
-      for (size_t i = 0; i < kResults; ++i)
+      for (size_t i = 0; i < kResults; ++i) {
         counts.results[i] += cell.results[i];
-      for (size_t i = 0; i < kBuckets; ++i)
+      }
+      for (size_t i = 0; i < kBuckets; ++i) {
         counts.buckets[i] += cell.buckets[i];
+      }
       counts.nanoseconds += cell.nanoseconds;
     }
     if (counts.count() != 0) all.push_back(counts);

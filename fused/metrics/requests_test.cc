@@ -3,6 +3,7 @@
 #include <linux/fuse.h>
 
 #include <cerrno>
+#include <cmath>
 #include <set>
 #include <string_view>
 #include <thread>
@@ -22,7 +23,8 @@ TEST(RequestsTest, EachTimeHasItsBucket) {
   EXPECT_EQ(BucketOf(2048), 2u);
   EXPECT_EQ(BucketOf(UINT64_MAX), kBuckets - 1);
   for (size_t bucket = 0; bucket + 1 < kBuckets; ++bucket) {
-    const auto bound = static_cast<uint64_t>(BucketBound(bucket) * 1e9 + 0.5);
+    const auto bound =
+        static_cast<uint64_t>(std::llround(BucketBound(bucket) * 1e9));
     EXPECT_EQ(BucketOf(bound - 1), bucket);
     EXPECT_EQ(BucketOf(bound), bucket + 1);
   }
