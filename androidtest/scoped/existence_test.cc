@@ -284,6 +284,27 @@ APP_PROGRAM(Told) {
   return Done(events, names);
 }
 
+// A directory that was known elsewhere, came below the apps' with the one above
+// it, and from there to another app's name.
+TEST_P(TracesTest, NoTimeIsKeptFromWhereANameStood) {
+  const std::string place = Own();
+  const std::string below = absl::StrCat("Android/obb/", Own());
+  const std::string other = absl::StrCat("Android/data/", Own());
+  const App& mtp = As(kMtp);
+  PlantDirectory(place + "/d/o");
+  EXPECT_THAT(As(kStranger).Open(place + "/d/o/f", O_WRONLY),
+              FailsWith(ENOENT));
+  ASSERT_THAT(mtp.MakeDirectory(other), Succeeds());
+  ASSERT_THAT(mtp.Rename(place, below), Succeeds());
+  ASSERT_THAT(mtp.Rename(other, below + "/d/o", RENAME_EXCHANGE), Succeeds());
+  ASSERT_TRUE(device().Sync());
+  for (const char* package : {kStranger, kManager, kGallery}) {
+    EXPECT_THAT(As(package).Open(other, O_RDWR), FailsWith(ENOENT)) << package;
+    EXPECT_THAT(As(package).Stat(other), FailsWith(ENOENT)) << package;
+  }
+  EXPECT_THAT(mtp.Stat(other), Succeeds());
+}
+
 class WatchTest : public DeviceTest {
  public:
   static void SetUpTestSuite() { ScopedTest::SetUpTestSuite(); }
