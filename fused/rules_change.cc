@@ -27,14 +27,10 @@ void EndFormerRules(const std::shared_ptr<const policy::Snapshot>& before,
     response.set_views_told(response.views_told() + told.views);
     response.set_views_spared(response.views_spared() + told.spared);
   }
-  bool again = false;
-  if (!former.Wait(absl::ZeroDuration())) {
-    again = true;
-    if (!former.Wait(deadline - absl::Now())) {
-      response.set_draining(
-          "a request that began under the former rules is not answered yet: "
-          "what it is about may be decided by them");
-    }
+  if (!former.Wait(deadline - absl::Now())) {
+    response.set_draining(
+        "a request that began under the former rules is not answered yet: "
+        "what it is about may be decided by them");
   }
   bool listings = false;
   for (const std::unique_ptr<Volume>& volume : volumes) {
@@ -47,7 +43,9 @@ void EndFormerRules(const std::shared_ptr<const policy::Snapshot>& before,
         "the former rules showed may stay known");
   }
   for (const std::unique_ptr<Volume>& volume : volumes) {
-    if (again || listings) volume->TellRules(changes);
+    // Again, always: of a directory that has been listed and closed meanwhile
+    // names may be known since the first time.
+    volume->TellRules(changes);
     response.set_stale_handles(response.stale_handles() +
                                volume->AfterRules(changes));
   }
