@@ -39,6 +39,12 @@ APP_PROGRAM(OpenMany) {
       open_files.push_back(fd);
     }
   }
+  // Nothing is made where it can't be opened.
+  const std::string made = arguments[0] + "/made";
+  if (error != 0 && (open(made.c_str(), O_WRONLY | O_CREAT, 0660) >= 0 ||
+                     errno != error || access(made.c_str(), F_OK) == 0)) {
+    return Wrong("a file that could not be opened was made");
+  }
   for (const int fd : open_files) close(fd);
   return Done(static_cast<int64_t>(open_files.size()), absl::StrCat(error));
 }
@@ -83,7 +89,7 @@ TEST_P(LimitsTest, OpenFilesOfOneApp) {
     }
   }
   const control::v1::Status status = device.Status();
-  EXPECT_EQ(status.workers().handles_refused(), 6U);
+  EXPECT_EQ(status.workers().handles_refused(), 12U);
   EXPECT_EQ(status.workers().backing_ids_refused(), 24U);
   EXPECT_EQ(status.volumes(0).fallbacks().at(
                 "the app has as many backing ids as it may"),

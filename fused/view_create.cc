@@ -222,6 +222,10 @@ void View::Create(const kernel::Caller& caller, kernel::NodeId parent,
     AuditDenied(actor, FUSE_CREATE, parent, name, target.status());
     return reply.Error(target.status());
   }
+  // Before a file is made or cut: an open that fails for this leaves nothing.
+  if (!ShareOf(actor).has_value()) {
+    return reply.Error(kernel::ErrnoStatus(EMFILE));
+  }
   if (target->lower != nullptr) {
     return OpenExisting(actor, *target, request, std::move(reply));
   }
