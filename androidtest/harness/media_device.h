@@ -40,6 +40,20 @@ class MediaDevice {
   Device device_;
 };
 
+// The index's database, locked as SQLite locks it, until this goes.
+class LockedDatabase {
+ public:
+  explicit LockedDatabase(const std::string& path);
+  LockedDatabase(const LockedDatabase&) = delete;
+  LockedDatabase& operator=(const LockedDatabase&) = delete;
+  ~LockedDatabase();
+  bool locked() const { return locked_; }
+
+ private:
+  const int descriptor_;
+  bool locked_ = false;
+};
+
 }  // namespace fused::androidtest
 
 #endif  // FUSED_ANDROIDTEST_HARNESS_MEDIA_DEVICE_H_
