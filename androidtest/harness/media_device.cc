@@ -91,11 +91,7 @@ LockedDatabase::LockedDatabase(const std::string& path)
   lock.l_whence = SEEK_SET;
   lock.l_start = 0x40000000;
   lock.l_len = 512;
-  locked_ = descriptor_ >= 0 && fcntl(descriptor_, F_SETLK, &lock) == 0;
-}
-
-LockedDatabase::~LockedDatabase() {
-  if (descriptor_ >= 0) close(descriptor_);
+  locked_ = fcntl(descriptor_.get(), F_SETLK, &lock) == 0;
 }
 
 MediaDevice::MediaDevice(MediaLower lower) : device_(OptionsFor(lower)) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "androidtest/harness/device.h"
+#include "androidtest/harness/files.h"
 #include "gtest/gtest.h"
 
 namespace fused::androidtest {
@@ -46,11 +47,10 @@ class LockedDatabase {
   explicit LockedDatabase(const std::string& path);
   LockedDatabase(const LockedDatabase&) = delete;
   LockedDatabase& operator=(const LockedDatabase&) = delete;
-  ~LockedDatabase();
   bool locked() const { return locked_; }
 
  private:
-  const int descriptor_;
+  const Descriptor descriptor_;
   bool locked_ = false;
 };
 
