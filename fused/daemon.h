@@ -105,6 +105,9 @@ class Daemon : public control::Backend {
   bool OpenAudit(StartError& error);
   void TellMediaIndex(const media::Writer::Stats& index);
   void StartObserving();
+  void TellStart();
+  void TellNotTaken(control::v1::PushRequest::Kind kind, uid_t uid,
+                    const std::string& why);
   void WriteTextfile();
   std::string RenderMetrics(metrics::Exposition::Format format);
   control::v1::PushResponse PushFrom(const control::v1::PushRequest& request,

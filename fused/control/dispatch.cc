@@ -48,6 +48,14 @@ void SetPeer(uid_t uid, v1::Request& request) {
   if (request.has_apps_delta()) request.mutable_apps_delta()->set_peer_uid(uid);
 }
 
+// What there is, which apps have a view and what they do is nobody's business.
+void HideFromOthers(v1::Status& status) {
+  v1::Status shown;
+  shown.set_state(status.state());
+  shown.set_version(status.version());
+  status = std::move(shown);
+}
+
 Answer Dispatch(Backend& backend, const v1::Request& request, Asker asker,
                 const std::atomic<bool>& stopping) {
   Answer answer;
@@ -63,6 +71,7 @@ Answer Dispatch(Backend& backend, const v1::Request& request, Asker asker,
   switch (kind) {
     case v1::Request::kStatus:
       *message.mutable_status() = backend.GetStatus();
+      if (!asker.admin) HideFromOthers(*message.mutable_status());
       break;
     case v1::Request::kPush:
       *message.mutable_push() = backend.Push(request.push());

@@ -16,6 +16,7 @@ class FakeBackend : public Backend {
   std::function<v1::Status()> on_status = [] {
     v1::Status status;
     status.set_state("SERVING");
+    status.add_volumes()->set_name("external_primary");
     return status;
   };
   std::function<v1::PushResponse(const v1::PushRequest&)> on_push =

@@ -163,7 +163,8 @@ TEST_F(ServerTest, OtherUidsMayOnlyAskForTheStatus) {
   if (getuid() != 0) GTEST_SKIP() << "needs root";
   options_.admin_uids = {12345};
   Start();
-  // Exit codes: bit 0 status, bit 1 push, bit 2 explain answered.
+  // Exit codes: bit 0 status, bit 1 push, bit 2 explain answered, bit 3 the
+  // status tells of volumes.
   auto ask_as = [&](uid_t uid) {
     const pid_t child = fork();
     if (child == 0) {
@@ -180,6 +181,10 @@ TEST_F(ServerTest, OtherUidsMayOnlyAskForTheStatus) {
         if (!reply.ok()) _exit(102);
         if (reply->message.error_number() == 0) {
           answered |= 1 << i;
+          // Not who has a view, and what it does.
+          if (i == 0 && reply->message.status().volumes_size() > 0) {
+            answered |= 8;
+          }
         } else if (reply->message.error_number() != EACCES ||
                    reply->message.error().empty()) {
           _exit(103);
@@ -194,8 +199,8 @@ TEST_F(ServerTest, OtherUidsMayOnlyAskForTheStatus) {
   // The socket's directory must let them pass.
   ASSERT_EQ(0, chmod(directory_.c_str(), 0755));
   EXPECT_EQ(1, ask_as(10061));
-  EXPECT_EQ(7, ask_as(12345));
-  EXPECT_EQ(7, ask_as(0));
+  EXPECT_EQ(15, ask_as(12345));
+  EXPECT_EQ(15, ask_as(0));
 }
 
 TEST_F(ServerTest, GarbageIsAnsweredAndClosed) {
