@@ -19,6 +19,11 @@ import sys
 import tempfile
 import unittest
 
+sys.dont_write_bytecode = True  # the directory is the source tree
+sys.path.append(os.path.abspath("third_party/tools"))  # of the runfiles
+
+import cases
+
 NEWNS = 0x20000
 POLICY = """
 name: "%s" version: %d
@@ -354,4 +359,4 @@ if __name__ == "__main__":
         if libc.unshare(NEWNS) != 0:
             sys.exit("unshare: " + os.strerror(ctypes.get_errno()))
         subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-    unittest.main(verbosity=2)
+    cases.main()

@@ -14,6 +14,11 @@ import sys
 import tempfile
 import unittest
 
+sys.dont_write_bytecode = True  # the directory is the source tree
+sys.path.append(os.path.abspath("third_party/tools"))  # of the runfiles
+
+import cases
+
 FUSED = RC = TE = CONTEXTS = CONFIG = UNIT = ""
 # Of AOSP's policy.
 AOSP_TYPES = {"system_file", "mnt_user_file"}
@@ -122,7 +127,7 @@ def main():
     android = os.path.dirname(rc)
     RC, TE, CONTEXTS, CONFIG, UNIT = map(read, (rc, android + "/fused.te", android + "/file_contexts",
                                                android + "/fused.textproto", unit))
-    unittest.main(verbosity=2)
+    cases.main()
 
 
 if __name__ == "__main__":

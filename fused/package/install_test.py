@@ -23,6 +23,11 @@ import sys
 import tempfile
 import unittest
 
+sys.dont_write_bytecode = True  # the directory is the source tree
+sys.path.append(os.path.abspath("third_party/tools"))  # of the runfiles
+
+import cases
+
 NEWNS = 0x20000
 LOWER = "/var/lib/fused-media"
 MOUNT = "/media/fused"
@@ -413,7 +418,7 @@ if __name__ == "__main__":
     os.environ["DEBIAN_FRONTEND"] = "noninteractive"
     os.environ["LC_ALL"] = "C.UTF-8"
     if why_not():
-        unittest.main(verbosity=2)
+        cases.main()
     TOP = tempfile.mkdtemp(prefix="fused.", dir="/tmp")
     child = os.fork()
     if child != 0:
@@ -428,7 +433,7 @@ if __name__ == "__main__":
     run("mount", "-t", "tmpfs", "tmpfs", TOP)
     enter_root(TOP, {"fused.deb": DEB, "next.deb": NEXT, "again.deb": AGAIN})
     try:
-        unittest.main(verbosity=2, failfast=True)
+        cases.main(failfast=True)
     finally:
         # A daemon that a failure has left.
         run("dpkg", "--purge", "fused", check=False)

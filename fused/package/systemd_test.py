@@ -19,7 +19,9 @@ import time
 import unittest
 
 sys.dont_write_bytecode = True  # the directory is the source tree
+sys.path.append(os.path.abspath("third_party/tools"))  # of the runfiles
 
+import cases
 import install_test
 from install_test import MOUNT, LOWER, run
 
@@ -161,7 +163,7 @@ def inside(top, arguments):
     group = own_cgroup()
     if group is None:
         WHY_NOT = "no cgroups that may be written"
-        unittest.main(verbosity=2)
+        cases.main()
     child = os.fork()
     if child != 0:
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -180,7 +182,7 @@ def inside(top, arguments):
         if tester == 0:
             if not answers():
                 WHY_NOT = "systemd does not start here"
-            result = unittest.main(verbosity=2, failfast=True, exit=False).result
+            result = cases.run(failfast=True)
             os._exit(0 if result.wasSuccessful() else 1)
         code = os.waitstatus_to_exitcode(os.waitpid(tester, 0)[1])
     finally:
@@ -196,7 +198,7 @@ def main():
     os.environ.update(PATH="/usr/sbin:/usr/bin:/sbin:/bin", DEBIAN_FRONTEND="noninteractive", LC_ALL="C.UTF-8")
     WHY_NOT = install_test.why_not()
     if WHY_NOT:
-        unittest.main(verbosity=2)
+        cases.main()
     top = tempfile.mkdtemp(prefix="fused.", dir="/tmp")
     child = os.fork()
     if child == 0:
