@@ -1,15 +1,16 @@
 // What the daemon does as a service: reload, and end when it is unmounted.
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/log/log.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "fused/audit/log.h"
 #include "fused/control/convert.h"
 #include "fused/daemon.h"
+#include "fused/rules_file.h"
 #include "fused/settings.h"
 #include "kernel/mount.h"
 #include "policy/issue.h"
@@ -36,14 +37,15 @@ bool Daemon::RemoveAborted() {
 
 control::v1::PushResponse Daemon::ReloadFile(
     const std::string& path, control::v1::PushRequest::Kind kind, uid_t uid) {
-  std::ifstream in(path, std::ios::binary);
-  control::v1::PushRequest request;
-  request.set_kind(kind);
-  request.set_peer_uid(uid);
-  request.set_file_name(path);
-  request.set_content(
-      std::string(std::istreambuf_iterator<char>(in.rdbuf()), {}));
-  if (in) return Push(request);
+  const absl::StatusOr<std::string> content = ReadRulesFile(path);
+  if (content.ok()) {
+    control::v1::PushRequest request;
+    request.set_kind(kind);
+    request.set_peer_uid(uid);
+    request.set_file_name(path);
+    request.set_content(*content);
+    return Push(request);
+  }
   const bool apps = kind == control::v1::PushRequest::APPS;
   control::v1::PushResponse response;
   const control::v1::Status status = GetStatus();
@@ -52,7 +54,8 @@ control::v1::PushResponse Daemon::ReloadFile(
   response.set_epoch(status.epoch());
   control::v1::Issue& issue = *response.add_issues();
   issue.set_file(path);
-  issue.set_reason("cannot be read");
+  issue.set_reason(
+      std::string(absl::StripPrefix(content.status().message(), path + ": ")));
   TellPush(apps, control::v1::PushRequest::Kind_Name(kind), uid, response);
   return response;
 }
@@ -61,7 +64,7 @@ control::v1::ReloadResponse Daemon::Reload(
     const control::v1::ReloadRequest& request) {
   control::v1::ReloadResponse response;
   policy::Issues issues;
-  const std::optional<RulesFiles> files = ReadRulesFiles(settings_, issues);
+  const std::optional<RulesFiles> files = FindRulesFiles(settings_, issues);
   for (const policy::Issue& issue : issues) {
     *response.add_issues() = control::ToMessage(issue);
   }

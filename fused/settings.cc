@@ -434,7 +434,7 @@ std::optional<Settings> ReadSettings(
   return settings;
 }
 
-std::optional<RulesFiles> ReadRulesFiles(const Settings& settings,
+std::optional<RulesFiles> FindRulesFiles(const Settings& settings,
                                          Issues& issues) {
   RulesFiles files = {settings.policy, settings.apps};
   if (settings.config.empty()) return files;

@@ -164,7 +164,7 @@ struct RulesFiles {
 
 // Those of the flags, and else what the configuration file says now. Nothing
 // where that is wrong, which is in `issues`.
-std::optional<RulesFiles> ReadRulesFiles(const Settings& settings,
+std::optional<RulesFiles> FindRulesFiles(const Settings& settings,
                                          policy::Issues& issues);
 
 // An issue as a line for the operator: "FILE:LINE:COLUMN: FIELD: REASON", and

@@ -227,20 +227,20 @@ TEST(SettingsTest, AReloadReadsTheFileAnew) {
   const std::filesystem::path started = std::filesystem::current_path();
   std::filesystem::current_path("/");
   policy::Issues issues;
-  auto files = ReadRulesFiles(*settings, issues);
+  auto files = FindRulesFiles(*settings, issues);
   std::filesystem::current_path(started);
   ASSERT_TRUE(files.has_value());
   EXPECT_EQ("/flag", files->policy);
   EXPECT_EQ(started / "second", files->apps);
   EXPECT_TRUE(issues.empty());
   WriteConfig("apps: 7");
-  EXPECT_FALSE(ReadRulesFiles(*settings, issues).has_value());
+  EXPECT_FALSE(FindRulesFiles(*settings, issues).has_value());
   ASSERT_EQ(1u, issues.size());
   EXPECT_EQ(path, issues[0].file);
   // Without a file the flags stay.
   settings = Parse({"fused", "--policy=/flag", "/lower", "/mnt"});
   ASSERT_TRUE(settings.ok()) << settings.status();
-  files = ReadRulesFiles(*settings, issues);
+  files = FindRulesFiles(*settings, issues);
   ASSERT_TRUE(files.has_value());
   EXPECT_EQ("/flag", files->policy);
   EXPECT_EQ("", files->apps);
