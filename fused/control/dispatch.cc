@@ -45,6 +45,7 @@ v1::Response ErrorResponse(int error, std::string_view text) {
 void SetPeer(uid_t uid, v1::Request& request) {
   if (request.has_push()) request.mutable_push()->set_peer_uid(uid);
   if (request.has_rollback()) request.mutable_rollback()->set_peer_uid(uid);
+  if (request.has_reload()) request.mutable_reload()->set_peer_uid(uid);
   if (request.has_apps_delta()) request.mutable_apps_delta()->set_peer_uid(uid);
 }
 
@@ -81,6 +82,9 @@ Answer Dispatch(Backend& backend, const v1::Request& request, Asker asker,
       break;
     case v1::Request::kAppsDelta:
       *message.mutable_push() = backend.ChangeApps(request.apps_delta());
+      break;
+    case v1::Request::kReload:
+      *message.mutable_reload() = backend.Reload(request.reload());
       break;
     case v1::Request::kHistory:
       *message.mutable_history() = backend.History(request.history());

@@ -34,6 +34,12 @@ class FakeBackend : public Backend {
         response.set_version(request.version());
         return response;
       };
+  std::function<v1::ReloadResponse(const v1::ReloadRequest&)> on_reload =
+      [](const v1::ReloadRequest&) {
+        v1::ReloadResponse response;
+        response.set_accepted(true);
+        return response;
+      };
   std::function<v1::PushResponse(const v1::AppsDeltaRequest&)> on_apps_delta =
       [](const v1::AppsDeltaRequest& request) {
         v1::PushResponse response;
@@ -91,6 +97,9 @@ class FakeBackend : public Backend {
   }
   v1::PushResponse Rollback(const v1::RollbackRequest& request) override {
     return on_rollback(request);
+  }
+  v1::ReloadResponse Reload(const v1::ReloadRequest& request) override {
+    return on_reload(request);
   }
   v1::PushResponse ChangeApps(const v1::AppsDeltaRequest& request) override {
     return on_apps_delta(request);
