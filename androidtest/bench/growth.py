@@ -1,0 +1,2 @@
+def bench(options, lab, programs):
+    raise NotImplementedError
