@@ -64,6 +64,7 @@ def chosen(systems, names):
 
 
 def write(path, text):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf8") as out:
         out.write(text)
     print(path)
@@ -95,7 +96,6 @@ def bench(options, lab, groups, systems):
         "samples": run.samples,
     }
     result["targets"] = report.judged(result)
-    os.makedirs(options.out, exist_ok=True)
     write(os.path.join(options.out, "results.json"), json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     write(os.path.join(options.out, "results.md"), report.markdown(result))
     write(os.path.join(options.out, "results.svg"), plots.page(result))
@@ -116,7 +116,7 @@ def main():
             print("%s: %s" % (group.name, " ".join(work.name for chain in group.chains for work in chain)))
         print("systems: " + " ".join(system.name for system in systems))
         return
-    if not groups:
+    if not groups and not options.growth:
         sys.exit("bench: no such work: %s (--list names them)" % options.only)
     systems = chosen(systems, options.on)
     if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
@@ -126,7 +126,8 @@ def main():
     try:
         with Lab(os.path.abspath(options.ruler), options.place) as lab:
             if options.growth:
-                growth.bench(options, lab, programs)
+                for name, text in growth.bench(options, lab, programs).items():
+                    write(os.path.join(options.out, name), text)
             else:
                 bench(options, lab, groups, systems)
     except Failed as failure:

@@ -175,9 +175,8 @@ class RunTest(unittest.TestCase):
     def test_a_short_run(self):
         with tempfile.TemporaryDirectory() as out:
             wanted = "open|stat|list|create|rename|unlink|mkdir|rmdir"
-            self.run_tool(
-                *BENCH, "--quick", "--rounds=1", "--millis=5", "--on=fused-app,fused-shared", "--only=" + wanted, "--out=" + out
-            )
+            short = ("--quick", "--rounds=1", "--millis=5", "--place=/dev/shm")
+            self.run_tool(*BENCH, *short, "--on=fused-app,fused-shared", "--only=" + wanted, "--out=" + out)
             with open(os.path.join(out, "results.json"), encoding="utf8") as text:
                 result = json.load(text)
             xml.etree.ElementTree.parse(os.path.join(out, "results.svg"))
@@ -195,6 +194,17 @@ class RunTest(unittest.TestCase):
         self.assertGreaterEqual(counted["per_op"], 1)
         self.assertGreaterEqual(counted["opcodes"]["OPEN"], 1)
         self.assertGreater(result["systems"][1]["most"]["rss_kib"], 0)
+
+    @unittest.skipIf(os.geteuid() != 0 or not os.path.exists("/dev/fuse"), "not root, or no /dev/fuse")
+    def test_growth(self):
+        with tempfile.TemporaryDirectory() as out:
+            self.run_tool(*BENCH, "--quick", "--growth", "--millis=5", "--place=/dev/shm", "--only=views|handles", "--out=" + out)
+            with open(os.path.join(out, "growth.json"), encoding="utf8") as text:
+                curves = json.load(text)["curves"]
+            xml.etree.ElementTree.parse(os.path.join(out, "growth.svg"))
+        self.assertEqual([size for size, _ in curves["open_with_views"]], [1, 10])
+        self.assertEqual([size for size, _ in curves["open_with_handles"]], [2, 20])
+        self.assertNotIn("push_apps", curves)
 
 
 if __name__ == "__main__":

@@ -84,6 +84,8 @@ def fill(client, ground, place, names, symlinks, quick, templates=None):
 
     if ground == "disk":
         make_set("set", SET, 4096)
+        if "cold" in names:
+            make_set("set2", SET, 4096)
         make_set("list20k", listed, 0)
         make_set("list10k", listed // 2, 0)
         make_file("big", 16 * MIB)

@@ -70,16 +70,23 @@ def run(*command, **options):
 class Client:
     """A ruler that waits for lines, where `prefix` starts it."""
 
-    def __init__(self, ruler, prefix=()):
-        self._child = subprocess.Popen(
-            [*prefix, ruler],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd="/",
-            preexec_fn=die_with_parent,
-        )
+    def __init__(self, lab, prefix=()):
+        self._log = os.path.join(lab.top, "clients.log")
+        with open(self._log, "ab") as log:
+            self._child = subprocess.Popen(
+                [*prefix, lab.ruler],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd="/",
+                preexec_fn=die_with_parent,
+            )
         self._rest = b""
+
+    def complaint(self):
+        """What was said last on standard error, of all clients'."""
+        with open(self._log, encoding="utf8", errors="replace") as log:
+            return (log.read().strip().splitlines() or ["the command failed"])[-1]
 
     def send(self, work, arguments=(), **fields):
         line = [work] + ["%s=%s" % field for field in fields.items()]
@@ -100,8 +107,7 @@ class Client:
             got = os.read(self._child.stdout.fileno(), 65536) if ready else b""
             if not got:
                 self._child.kill()
-                why = self._child.communicate()[1].decode(errors="replace").strip()
-                raise Failed("a client gave no answer: " + (why or "it ended, or took too long"))
+                raise Failed("a client ended, or gave no answer: " + self.complaint())
             self._rest += got
         line, _, self._rest = self._rest.partition(b"\n")
         answer = json.loads(line)
@@ -117,6 +123,11 @@ class Client:
         self._write("device\t" + path)
         return self.receive()["device"]
 
+    def hold(self, path, begin, end):
+        """Opens more files of a set, and keeps them open."""
+        self._write("hold\t%s\t%d\t%d" % (path, begin, end))
+        self.receive()
+
     def close(self):
         if self._child.poll() is None:
             self._child.stdin.close()
@@ -125,8 +136,7 @@ class Client:
             except subprocess.TimeoutExpired:
                 self._child.kill()
                 self._child.wait()
-        for stream in (self._child.stdout, self._child.stderr):
-            stream.close()
+        self._child.stdout.close()
 
 
 class Tracer:

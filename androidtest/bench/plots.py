@@ -35,7 +35,7 @@ def _line(x1, y1, x2, y2, colour=_GRID, width=1.0):
     return '<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-width="%.1f"/>' % (x1, y1, x2, y2, colour, width)
 
 
-def _number(value):
+def number(value):
     return "%.0f" % value if value >= 100 else "%.1f" % value if value >= 10 else "%.2f" % value
 
 
@@ -58,12 +58,13 @@ class _Panel:
 
         bottom = y + _TOP + _ROW * len(self.bars)
         out = [_text(x + _LEFT, y + 13, self.title, 11, weight="bold")]
-        for mark in (0.1, 0.3, 1, 3, 10, 30, 100, 300):
+        marks = (0.1, 0.3, 1, 3, 10, 30, 100, 300) if self._high - self._low > 0.8 else (0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5)
+        for mark in marks:
             if self._low <= math.log10(mark) <= self._high:
                 out.append(_line(at(mark), y + _TOP - 4, at(mark), bottom, _FAINT if mark == 1 else _GRID))
                 out.append(_text(at(mark), bottom + 10, "%g" % mark, 8, _FAINT, "middle"))
-        for number, (system, bar) in enumerate(self.bars.items()):
-            top = y + _TOP + _ROW * number
+        for row, (system, bar) in enumerate(self.bars.items()):
+            top = y + _TOP + _ROW * row
             middle = top + _ROW / 2 - 1
             begin, end = sorted((at(1), at(bar["median"])))
             out.append(_text(left - 4, middle + 3, system, 9, _FAINT, "end"))
@@ -72,7 +73,7 @@ class _Panel:
                 % (begin, top, max(1.5, end - begin), _ROW - 4, _COLOURS.get(system, _FAINT))
             )
             out.append(_line(at(bar["q1"]), middle, at(bar["q3"]), middle, _INK))
-            out.append(_text(right + 4, middle + 3, _number(bar["median"]), 9))
+            out.append(_text(right + 4, middle + 3, number(bar["median"]), 9))
         for target in self.targets:
             out.append(_line(at(target), y + _TOP - 4, at(target), bottom, _TARGET, 1.2))
         return out
@@ -152,13 +153,13 @@ def curve(title, below, x_label, points, x, y, width, height):
     for step in range(5):
         value = most * step / 4
         out.append(_line(left, bottom - (bottom - top) * step / 4, right, bottom - (bottom - top) * step / 4))
-        out.append(_text(left - 4, bottom - (bottom - top) * step / 4 + 3, "%.3g" % value, 9, _FAINT, "end"))
+        out.append(_text(left - 4, bottom - (bottom - top) * step / 4 + 3, number(value), 9, _FAINT, "end"))
     path = " ".join("%.1f,%.1f" % place(point) for point in points)
     out.append('<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>' % (path, _COLOURS["fused-app"]))
     for point in points:
         px, py = place(point)
         out.append('<circle cx="%.1f" cy="%.1f" r="3" fill="%s"/>' % (px, py, _COLOURS["fused-app"]))
         out.append(_text(px, bottom + 12, "{:,}".format(point[0]), 8, _FAINT, "middle"))
-        out.append(_text(px, py - 6, "%.3g" % point[1], 8, _INK, "middle"))
+        out.append(_text(px, py - 6, number(point[1]), 8, _INK, "middle"))
     out.append(_text((left + right) / 2, bottom + 26, x_label, 9, _FAINT, "middle"))
     return out

@@ -1,5 +1,7 @@
 """Results as tables, and the rows that have a figure to reach."""
 
+import plots
+
 # (work, what is measured, target for dev, for uring, in the posix profile). Time
 # is the ratio to native of an operation's time, larger is slower; CPU that of
 # the CPU time of client and daemon.
@@ -82,9 +84,7 @@ def judged(result):
 
 
 def number(value):
-    if value is None:
-        return "–"
-    return "%.0f" % value if value >= 100 else "%.1f" % value if value >= 10 else "%.2f" % value
+    return "–" if value is None else plots.number(value)
 
 
 def _table(head, rows):

@@ -68,7 +68,7 @@ class System:
     def client(self, number=0):
         """A client; with another number another app, where there are apps."""
         while len(self._clients) <= number:
-            self._clients.append(Client(self.lab.ruler, self._prefix(len(self._clients))))
+            self._clients.append(Client(self.lab, self._prefix(len(self._clients))))
         return self._clients[number]
 
     def device(self):
