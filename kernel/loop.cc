@@ -101,18 +101,17 @@ void Loop::Impl::Rearm(const Entry& entry) {
 
 // Takes one request, and sees to it that what waits behind it is reported to
 // another thread before this one starts on it: it may take long.
-void Loop::Impl::ServeOne(size_t index, uint64_t key,
-                          std::unique_ptr<Session::Buffer>& buffer) {
+void Loop::Impl::ServeOne(size_t index, uint64_t key, Session::Buffer& buffer) {
   const std::shared_ptr<Entry> entry = Enter(key);
   if (entry == nullptr) return;
   Session& session = *entry->session;
-  const Session::Progress progress = session.Receive(*buffer);
+  const Session::Progress progress = session.Receive(buffer);
   if (progress == Session::Progress::kServed) {
     if (HasMore(session.descriptor())) Rearm(*entry);
     if (stuck.load(std::memory_order_relaxed) > 0 && Park(entry, buffer)) {
       return;
     }
-    Work(index, entry, *buffer);
+    Work(index, entry, buffer);
   }
   // FUSE_DESTROY ends a session whose descriptor has nothing more to tell.
   Leave(entry, progress == Session::Progress::kEnded || session.ended());
@@ -125,41 +124,58 @@ void Loop::Impl::Work(size_t index, const std::shared_ptr<Entry>& entry,
   table.End(index);
 }
 
+bool Loop::Impl::HasRoom(uid_t uid, size_t bytes) const {
+  if (parked.size() >= kMostParked ||
+      parked_bytes.load() + bytes > options.max_parked_bytes) {
+    return false;
+  }
+  int count = 0;
+  for (const Parked& one : parked) {
+    if (one.request.uid != uid) continue;
+    ++count;
+    bytes += one.buffer->bytes();
+  }
+  return count < options.max_parked && bytes <= options.max_parked_bytes / 4;
+}
+
 bool Loop::Impl::Park(const std::shared_ptr<Entry>& entry,
-                      std::unique_ptr<Session::Buffer>& buffer) {
-  const RequestId request = buffer->request();
+                      const Session::Buffer& buffer) {
+  const RequestId request = buffer.request();
   if (!Session::HasDeadline(request) ||
       table.BusyFor(request.uid) < options.threads_per_uid) {
     return false;
   }
+  // A thread's own buffer holds the largest request.
+  std::unique_ptr<Session::Buffer> copy = buffer.Copy();
   {
     absl::MutexLock lock(&park_mu);
-    const auto mine = std::count_if(
-        parked.begin(), parked.end(),
-        [&](const Parked& one) { return one.request.uid == request.uid; });
-    if (mine < options.max_parked && parked.size() < kMostParked) {
-      parked.push_back(
-          {entry, std::exchange(buffer, nullptr), request, NowNanoseconds()});
-      parked_count.store(static_cast<int>(parked.size()));
+    const size_t bytes = copy->bytes();
+    if (HasRoom(request.uid, bytes)) {
+      parked.push_back({entry, std::move(copy), request, NowNanoseconds()});
+      parked_count.fetch_add(1);
+      parked_bytes.fetch_add(bytes);
+      return true;
     }
   }
-  if (buffer == nullptr) {
-    buffer = std::make_unique<Session::Buffer>();
-    return true;
-  }
   refused.fetch_add(1, std::memory_order_relaxed);
-  entry->session->Refuse(*buffer, EBUSY);
+  entry->session->Refuse(*copy, EBUSY);
   Leave(entry, entry->session->ended());
   return true;
+}
+
+Loop::Impl::Parked Loop::Impl::Take(std::deque<Parked>::iterator one) {
+  Parked taken = std::move(*one);
+  parked.erase(one);
+  parked_count.fetch_sub(1);
+  parked_bytes.fetch_sub(taken.buffer->bytes());
+  return taken;
 }
 
 bool Loop::Impl::Unpark(Parked& found) {
   absl::MutexLock lock(&park_mu);
   for (auto one = parked.begin(); one != parked.end(); ++one) {
     if (table.BusyFor(one->request.uid) >= options.threads_per_uid) continue;
-    found = std::move(*one);
-    parked.erase(one);
-    parked_count.store(static_cast<int>(parked.size()));
+    found = Take(one);
     return true;
   }
   return false;
@@ -190,7 +206,7 @@ void Loop::Impl::Run(size_t index) {
     LOG(ERROR) << "unshare(CLONE_FS): " << Describe(ErrnoStatus(errno));
   }
   const bool stands_in = index >= static_cast<size_t>(options.threads);
-  auto buffer = std::make_unique<Session::Buffer>();
+  Session::Buffer buffer;
   while (!stopping.load(std::memory_order_acquire)) {
     struct epoll_event event;
     const int got =
@@ -227,6 +243,7 @@ Loop::Stats Loop::stats() const {
   stats.threads = impl_->running.load();
   stats.stuck = impl_->stuck.load();
   stats.parked = impl_->parked_count.load();
+  stats.parked_bytes = impl_->parked_bytes.load();
   stats.expired = impl_->expired.load();
   stats.refused = impl_->refused.load();
   stats.aborted = impl_->aborted.load();
@@ -277,6 +294,7 @@ void Loop::Stop() {
     absl::MutexLock lock(&impl.park_mu);
     parked.swap(impl.parked);
     impl.parked_count.store(0);
+    impl.parked_bytes.store(0);
   }
   for (const Impl::Parked& waiting : parked) {
     waiting.entry->session->Refuse(*waiting.buffer, ENOTCONN);

@@ -2,6 +2,7 @@
 #ifndef FUSED_KERNEL_LOOP_H_
 #define FUSED_KERNEL_LOOP_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -28,6 +29,9 @@ class Loop {
     // asks for waits, up to `max_parked` of its requests, and is then EBUSY.
     int threads_per_uid = 8;
     int max_parked = 128;
+    // Of memory that those take which wait, of all uids; a fourth of it is the
+    // most that one uid's take. Beyond it, EBUSY too.
+    size_t max_parked_bytes = size_t{64} << 20;
     // A thread is stuck when a request takes it longer.
     absl::Duration stuck = absl::Milliseconds(250);
     // Then the request is answered ETIMEDOUT; ten times as much for those that
@@ -60,6 +64,7 @@ class Loop {
     int stuck = 0;
     // Requests that wait for others of their uid.
     int parked = 0;
+    size_t parked_bytes = 0;
     // Ever.
     uint64_t expired = 0;
     uint64_t refused = 0;

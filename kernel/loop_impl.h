@@ -3,6 +3,8 @@
 #ifndef FUSED_KERNEL_LOOP_IMPL_H_
 #define FUSED_KERNEL_LOOP_IMPL_H_
 
+#include <sys/types.h>
+
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -54,8 +56,8 @@ struct Loop::Impl {
 
   // A request that waits for others of its uid.
   struct Parked {
-    std::shared_ptr<Entry> entry;  // entered
-    std::unique_ptr<Session::Buffer> buffer;
+    std::shared_ptr<Entry> entry;             // entered
+    std::unique_ptr<Session::Buffer> buffer;  // of the request's own size
     RequestId request;
     int64_t since = 0;
   };
@@ -63,8 +65,7 @@ struct Loop::Impl {
   explicit Impl(const Options& options) : options(options) {}
   absl::Status Open();
   void Run(size_t index);
-  void ServeOne(size_t index, uint64_t key,
-                std::unique_ptr<Session::Buffer>& buffer);
+  void ServeOne(size_t index, uint64_t key, Session::Buffer& buffer);
   void Work(size_t index, const std::shared_ptr<Entry>& entry,
             Session::Buffer& buffer);
   // Null where it has gone.
@@ -75,9 +76,13 @@ struct Loop::Impl {
   void Rearm(const Entry& entry);
 
   // False: it is to be served now.
-  bool Park(const std::shared_ptr<Entry>& entry,
-            std::unique_ptr<Session::Buffer>& buffer)
+  bool Park(const std::shared_ptr<Entry>& entry, const Session::Buffer& buffer)
       ABSL_LOCKS_EXCLUDED(park_mu);
+  bool HasRoom(uid_t uid, size_t bytes) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(park_mu);
+  // Takes it out of those that wait.
+  Parked Take(std::deque<Parked>::iterator one)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(park_mu);
   // One that may be served, if there is one.
   bool Unpark(Parked& parked) ABSL_LOCKS_EXCLUDED(park_mu);
   void ServeParked(size_t index);
@@ -114,7 +119,9 @@ struct Loop::Impl {
 
   absl::Mutex park_mu;
   std::deque<Parked> parked ABSL_GUARDED_BY(park_mu);
+  // Written under `park_mu`.
   std::atomic<int> parked_count{0};
+  std::atomic<size_t> parked_bytes{0};
 
   // The watching thread's, and Start()'s and Stop()'s before and after it.
   std::array<std::unique_ptr<Worker>, WorkerTable::kMost> workers;

@@ -48,10 +48,8 @@ void Loop::Impl::ExpireParked(int64_t now) {
   {
     absl::MutexLock lock(&park_mu);
     while (!parked.empty() && now - parked.front().since > deadline) {
-      late.push_back(std::move(parked.front()));
-      parked.pop_front();
+      late.push_back(Take(parked.begin()));
     }
-    parked_count.store(static_cast<int>(parked.size()));
   }
   for (const Parked& one : late) {
     expired.fetch_add(1, std::memory_order_relaxed);

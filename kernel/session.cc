@@ -156,21 +156,37 @@ fuse_session* NewFuseSession(SessionCore* core, int device) {
 }  // namespace
 
 struct Session::Buffer::Impl {
-  Impl()
-      : memory(
-            static_cast<char*>(std::aligned_alloc(kPage, kPage + kBufferSize))),
-        start(memory.get() + kPage - kWriteHeader) {}
+  // For a packet of any kind.
+  Impl() : Impl(kPage, kPage + kBufferSize, kPage - kWriteHeader) {}
+  Impl(size_t alignment, size_t room, size_t offset)
+      : allocated((room + alignment - 1) / alignment * alignment),
+        memory(static_cast<char*>(std::aligned_alloc(alignment, allocated))),
+        start(memory.get() + offset) {}
 
   struct Free {
     void operator()(char* p) const { std::free(p); }
   };
+  const size_t allocated;
   std::unique_ptr<char, Free> memory;
   char* start;
   size_t size = 0;  // of the packet in it
 };
 
-Session::Buffer::Buffer() : impl_(std::make_unique<Impl>()) {}
+Session::Buffer::Buffer() : Buffer(std::make_unique<Impl>()) {}
+Session::Buffer::Buffer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Session::Buffer::~Buffer() = default;
+
+std::unique_ptr<Session::Buffer> Session::Buffer::Copy() const {
+  const bool aligned = request().opcode == FUSE_WRITE;
+  const size_t offset = aligned ? kPage - kWriteHeader : 0;
+  auto impl = std::make_unique<Impl>(aligned ? kPage : alignof(max_align_t),
+                                     offset + impl_->size, offset);
+  std::memcpy(impl->start, impl_->start, impl_->size);
+  impl->size = impl_->size;
+  return std::unique_ptr<Buffer>(new Buffer(std::move(impl)));
+}
+
+size_t Session::Buffer::bytes() const { return impl_->allocated; }
 
 RequestId Session::Buffer::request() const {
   if (impl_->size < sizeof(fuse_in_header)) return {};

@@ -2,6 +2,7 @@
 #ifndef FUSED_KERNEL_SESSION_H_
 #define FUSED_KERNEL_SESSION_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -147,9 +148,16 @@ class Session::Buffer {
   // Of what was received.
   RequestId request() const;
 
+  // Another one that holds what was received and has room for no more: to be
+  // processed, never to receive.
+  std::unique_ptr<Buffer> Copy() const;
+  // What it has allocated.
+  size_t bytes() const;
+
  private:
   friend class Session;
   struct Impl;
+  explicit Buffer(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 
