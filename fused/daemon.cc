@@ -133,8 +133,11 @@ bool Daemon::Prepare(StartError& error) {
 }
 
 void Daemon::StartIndex() {
-  index_ =
-      media::Index::OnDisk(absl::StrCat(state_->path(), "/", kMediaFile), {});
+  index_ = media::Index::OnDisk(
+      absl::StrCat(state_->path(), "/", kMediaFile),
+      {.changed = [this](const media::Writer::Stats& index) {
+        TellMediaIndex(index);
+      }});
   // Loaded when files were known already: kernels look them up again.
   index_->Start([this] {
     absl::MutexLock lock(&late_mutex_);
