@@ -42,6 +42,11 @@ class Loop {
     // When every thread is stuck and none has come back for so long, the
     // connections that hold them are aborted.
     absl::Duration abort_after = absl::Minutes(5);
+    // For a session whose requests come over io_uring: threads at each of its
+    // queues, of which there is one for each processor; and most threads in
+    // all, with those that stand in for stuck ones.
+    int seats_per_queue = 2;
+    int max_seats = 40;
     // Each thread gets a file system context of its own (unshare(CLONE_FS)),
     // so that an operation may set its umask.
     bool own_umask = true;
@@ -65,6 +70,8 @@ class Loop {
     // Requests that wait for others of their uid.
     int parked = 0;
     size_t parked_bytes = 0;
+    // Threads that serve over io_uring.
+    int seats = 0;
     // Ever.
     uint64_t expired = 0;
     uint64_t refused = 0;

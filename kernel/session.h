@@ -14,6 +14,7 @@
 #include "kernel/fd.h"
 #include "kernel/operations.h"
 #include "kernel/packet.h"  // IWYU pragma: export
+#include "kernel/ring.h"
 #include "kernel/types.h"
 #include "kernel/worker_table.h"
 
@@ -36,6 +37,9 @@ class Session {
     // session, after Operations::Received (one for each connection and
     // kind: then the kernel stops asking).
     bool posix = false;
+    // Ask for FUSE over io_uring. Where the kernel agrees (connection().uring),
+    // the loop is to have seats at ring(), or nothing is answered.
+    bool uring = false;
     BackingRegistry::Options backing;
   };
 
@@ -75,6 +79,9 @@ class Session {
   // buffer has gone there.
   Progress Receive(Buffer& buffer);
   void Process(Buffer& buffer);
+  // For what came from the ring, in `buffer` already: in the stead of
+  // Receive(). False: the session has ended.
+  bool Accept(Buffer& buffer);
   // Instead of Process(): answers what was received with `error`.
   void Refuse(Buffer& buffer, int error);
 
@@ -94,6 +101,8 @@ class Session {
 
   bool initialized() const;
   bool ended() const;
+  // Null where requests come from the descriptor. Only where initialized().
+  Ring* ring() const;
 
   // What was agreed at INIT. Only where initialized().
   const Connection& connection() const;
@@ -153,6 +162,10 @@ class Session::Buffer {
   std::unique_ptr<Buffer> Copy() const;
   // What it has allocated.
   size_t bytes() const;
+
+  // Holds no memory of its own: what comes over a ring is put into it.
+  static std::unique_ptr<Buffer> Empty();
+  void Put(std::string_view packet);
 
  private:
   friend class Session;
