@@ -3,17 +3,21 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "androidtest/harness/device.h"
 #include "androidtest/harness/files.h"
 #include "androidtest/harness/fixture.h"
 #include "androidtest/harness/matchers.h"
+#include "androidtest/harness/media_device.h"
 #include "androidtest/harness/photo.h"
+#include "androidtest/harness/process.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/util/json_util.h"
 #include "gtest/gtest.h"
@@ -103,6 +107,27 @@ TEST_P(AuditTest, EachDenialIsTold) {
     EXPECT_NE(record.epoch(), 0u);
     EXPECT_FALSE(record.path_class().empty()) << record.ShortDebugString();
   }
+}
+
+TEST_P(AuditTest, AMediaIndexThatStopsWorkingIsTold) {
+  Start();
+  ASSERT_TRUE(device_.Stop());
+  {
+    const LockedDatabase database(device_.state() + "/media.db");
+    ASSERT_TRUE(database.locked());
+    ASSERT_TRUE(device_.Start());
+  }
+  const auto state = [this](std::string_view what) {
+    return Eventually([this, what] {
+      const std::vector<Record> records = Audit(device_, {"--kind=STATE"});
+      return std::any_of(records.begin(), records.end(),
+                         [what](const Record& record) {
+                           return absl::StrContains(record.message(), what);
+                         });
+    });
+  };
+  EXPECT_TRUE(state("the media index is DEGRADED: "));
+  EXPECT_TRUE(state("the media index is READY"));
 }
 
 // What is not there was not denied; and who is allowed is not told of.

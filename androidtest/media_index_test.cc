@@ -298,16 +298,9 @@ TEST_P(MediaIndexTest, ALockedDatabaseStopsNoMount) {
       device_->Launch(kCamera, View::kShared).Create("Download/a.bin", "a"),
       Succeeds());
   ASSERT_TRUE(device_->Stop());
-  // As SQLite locks it.
-  const int database =
-      open((device_->state() + "/media.db").c_str(), O_RDWR | O_CLOEXEC);
-  ASSERT_GE(database, 0);
-  struct flock lock = {};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = 0x40000000;
-  lock.l_len = 512;
-  ASSERT_EQ(fcntl(database, F_SETLK, &lock), 0);
+  auto database =
+      std::make_unique<LockedDatabase>(device_->state() + "/media.db");
+  ASSERT_TRUE(database->locked());
   ASSERT_TRUE(device_->Start());
   EXPECT_EQ(Media().state(), "DEGRADED");
   EXPECT_THAT(Media().reason(), HasSubstr("locked"));
@@ -322,7 +315,7 @@ TEST_P(MediaIndexTest, ALockedDatabaseStopsNoMount) {
     EXPECT_THAT(camera.Overwrite("Download/a.bin", "b"), FailsWith(EACCES));
     EXPECT_THAT(camera.Create("Download/b.bin", "b"), FailsWith(EACCES));
   }
-  close(database);
+  database = nullptr;
   EXPECT_TRUE(Becomes("READY"));
   EXPECT_THAT(camera.Overwrite("Download/a.bin", "b"), Succeeds());
   EXPECT_THAT(stranger.Overwrite("Download/a.bin", "c"), FailsWith(EACCES));

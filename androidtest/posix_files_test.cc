@@ -43,20 +43,6 @@ class NamedFile {
   bool ok_ = false;
 };
 
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  const int fd_;
-};
-
 TEST_P(PosixTest, SymbolicLinksAreFollowed) {
   ExpectAsNatively([](Scene* scene) {
     const App& alice = scene->alice();

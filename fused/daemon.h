@@ -103,6 +103,7 @@ class Daemon : public control::Backend {
 
   bool Prepare(StartError& error);
   bool OpenAudit(StartError& error);
+  void TellMediaIndex(const media::Writer::Stats& index);
   void StartObserving();
   void WriteTextfile();
   std::string RenderMetrics(metrics::Exposition::Format format);

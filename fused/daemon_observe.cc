@@ -86,6 +86,17 @@ bool Daemon::OpenAudit(StartError& error) {
   return true;
 }
 
+void Daemon::TellMediaIndex(const media::Writer::Stats& index) {
+  std::string text =
+      index.degraded
+          ? absl::StrCat("the media index is DEGRADED: ", index.reason)
+          : "the media index is READY";
+  if (!index.set_aside.empty()) {
+    absl::StrAppend(&text, ", its database was set aside as ", index.set_aside);
+  }
+  audit_->Say(audit::NewRecord(audit::v1::Record::STATE, std::move(text)));
+}
+
 void Daemon::StartObserving() {
   audit_->Say(audit::NewRecord(audit::v1::Record::STATE, "the daemon serves"));
   if (settings_.metrics_textfile.empty()) return;

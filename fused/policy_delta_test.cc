@@ -1,7 +1,5 @@
 // Changes of the app directory, and what a crash leaves of them.
-#include <signal.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
@@ -115,27 +113,14 @@ TEST_F(PolicyManagerTest, KilledAtAnyStepADeltaIsWholeOrNotThere) {
   ASSERT_TRUE(Push(PushRequest::APPS, AppsText(1)).accepted());
   for (int step = 0; step < 6; ++step) {
     const uint64_t before = AppsVersion();
-    manager_ = nullptr;
-    state_ = nullptr;
-    const pid_t child = fork();
-    ASSERT_GE(child, 0);
-    if (child == 0) {
-      OpenState();
-      if (!TryStart().ok()) _exit(1);
-      int left = step;
-      state_->SetSteps([&left](std::string_view) {
-        if (left-- == 0) kill(getpid(), SIGKILL);
-        return absl::OkStatus();
-      });
-      // More than the first makes the journal.
-      const bool acked =
-          Change({Install(absl::StrCat("com.x", step), 10002)}).accepted();
-      _exit(acked ? 0 : 1);
-    }
     int status = 0;
-    ASSERT_EQ(waitpid(child, &status, 0), child);
-    OpenState();
-    Start();
+    // More than the first makes the journal.
+    const auto install = [&] {
+      return Change({Install(absl::StrCat("com.x", step), 10002)}).accepted()
+                 ? 0
+                 : 1;
+    };
+    ASSERT_NO_FATAL_FAILURE(KillAtStep(step, install, status));
     EXPECT_EQ(Status().warnings_size(), 0);
     if (WIFEXITED(status)) {
       EXPECT_EQ(WEXITSTATUS(status), 0);

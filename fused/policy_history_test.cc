@@ -1,7 +1,5 @@
 // What a crash, a full disk and a rollback leave in force.
-#include <signal.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
@@ -96,27 +94,14 @@ TEST_F(PolicyManagerTest, KilledAtAnyStepItIsTheOldOrTheNew) {
   constexpr int kAcked = 7;
   uint64_t version = 4;
   for (int step = 0;; ++step, ++version) {
-    manager_ = nullptr;
-    state_ = nullptr;
-    const pid_t child = fork();
-    ASSERT_GE(child, 0);
-    if (child == 0) {
-      OpenState();
-      if (!TryStart().ok()) _exit(1);
-      int left = step;
-      state_->SetSteps([&left](std::string_view) {
-        if (left-- == 0) kill(getpid(), SIGKILL);
-        return absl::OkStatus();
-      });
+    int status = 0;
+    const auto push = [&] {
       const bool acked =
           Push(PushRequest::POLICY, PolicyText(version)).accepted() &&
           Push(PushRequest::APPS, AppsText(version)).accepted();
-      _exit(acked ? kAcked : 1);
-    }
-    int status = 0;
-    ASSERT_EQ(waitpid(child, &status, 0), child);
-    OpenState();
-    Start();
+      return acked ? kAcked : 1;
+    };
+    ASSERT_NO_FATAL_FAILURE(KillAtStep(step, push, status));
     EXPECT_EQ(Status().warnings_size(), 0) << step;
     EXPECT_LE(AppsVersion(), PolicyVersion()) << step;
     if (WIFEXITED(status)) {

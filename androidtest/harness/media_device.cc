@@ -1,5 +1,6 @@
 #include "androidtest/harness/media_device.h"
 
+#include <fcntl.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -80,6 +81,17 @@ std::string MediaLowerName(const testing::TestParamInfo<MediaLower>& info) {
       return "OnVfat";
   }
   return "";
+}
+
+LockedDatabase::LockedDatabase(const std::string& path)
+    : descriptor_(open(path.c_str(), O_RDWR | O_CLOEXEC)) {
+  // SQLite's pending, reserved and shared locks: sqlite.org/lockingv3.html.
+  struct flock lock = {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = 0x40000000;
+  lock.l_len = 512;
+  locked_ = fcntl(descriptor_.get(), F_SETLK, &lock) == 0;
 }
 
 MediaDevice::MediaDevice(MediaLower lower) : device_(OptionsFor(lower)) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "androidtest/harness/device.h"
+#include "androidtest/harness/files.h"
 #include "gtest/gtest.h"
 
 namespace fused::androidtest {
@@ -38,6 +39,19 @@ class MediaDevice {
  private:
   std::string why_not_;
   Device device_;
+};
+
+// The index's database, locked as SQLite locks it, until this goes.
+class LockedDatabase {
+ public:
+  explicit LockedDatabase(const std::string& path);
+  LockedDatabase(const LockedDatabase&) = delete;
+  LockedDatabase& operator=(const LockedDatabase&) = delete;
+  bool locked() const { return locked_; }
+
+ private:
+  const Descriptor descriptor_;
+  bool locked_ = false;
 };
 
 }  // namespace fused::androidtest

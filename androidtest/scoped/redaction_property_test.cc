@@ -24,6 +24,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "androidtest/harness/files.h"
 #include "androidtest/harness/matchers.h"
 #include "androidtest/harness/program.h"
 #include "androidtest/scoped/scene.h"
@@ -36,20 +37,6 @@ namespace {
 using Random = std::mt19937_64;
 
 constexpr char kSecret = '\xa7';
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  const int fd_;
-};
 
 size_t Below(Random& random, size_t most) { return random() % most; }
 

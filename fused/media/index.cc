@@ -41,7 +41,8 @@ Index::Index(std::unique_ptr<Interner> interner,
                        all.push_back(table.get());
                      }
                      return all;
-                   }}) {}
+                   },
+               .changed = options.changed}) {}
 
 Index::~Index() { Stop(); }
 

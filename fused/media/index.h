@@ -33,6 +33,8 @@ class Index {
     absl::Duration gather = absl::Milliseconds(50);
     absl::Duration retry = absl::Seconds(1);
     size_t most_queued = 1 << 17;
+    // Writer::Options::changed.
+    std::function<void(const Writer::Stats&)> changed;
   };
   struct TreeStats {
     // Of the scan under way, or the last.

@@ -92,6 +92,18 @@ void Writer::Pause() {
   mutex_.AwaitWithTimeout(absl::Condition(&hurry), options_.retry);
 }
 
+void Writer::TellChange() {
+  if (options_.changed == nullptr ||
+      (stats_.degraded == told_.degraded && stats_.reason == told_.reason &&
+       stats_.set_aside == told_.set_aside)) {
+    return;
+  }
+  told_ = stats_;
+  mutex_.Unlock();
+  options_.changed(told_);
+  mutex_.Lock();
+}
+
 void Writer::SetAsideStore() {
   mutex_.Unlock();
   Close();
@@ -219,6 +231,7 @@ void Writer::Run() {
       if (!open && store_ == nullptr && !stats_.set_aside.empty()) {
         open = OpenStore();
       }
+      TellChange();
       tried_ = true;
       if (!open) {
         if (stopping_) break;
@@ -235,7 +248,9 @@ void Writer::Run() {
     };
     mutex_.AwaitWithTimeout(absl::Condition(&hurry), options_.gather);
     if (HasWork() || urgent_ > committed_) {
-      if (!CommitBatch()) {
+      const bool committed = CommitBatch();
+      TellChange();
+      if (!committed) {
         if (stopping_) break;
         if (store_ != nullptr) Pause();
         continue;

@@ -29,6 +29,7 @@ namespace fused::media {
 // is locked before the tables', never the other way round.
 class Writer {
  public:
+  struct Stats;
   struct Options {
     Storage* storage = nullptr;  // outlives it
     // How long changes nobody waits for are gathered.
@@ -45,6 +46,9 @@ class Writer {
     std::function<Table*(const TreeName&)> table;
     // Those of all trees.
     std::function<std::vector<Table*>()> tables;
+    // May be null. The store stopped working, for another reason than before,
+    // works again, or was set aside. On the writer's thread, with no lock.
+    std::function<void(const Stats&)> changed;
   };
 
   // Whether, and since what, the store does not work.
@@ -100,6 +104,7 @@ class Writer {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // After an error: until it is time, or somebody waits for more.
   void Pause() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TellChange() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SetAsideStore() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Close();
   bool HasWork() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
@@ -109,6 +114,7 @@ class Writer {
   const Options options_;
   // Of the writer's thread.
   std::unique_ptr<Store> store_;
+  Stats told_;
   std::thread thread_;
 
   mutable absl::Mutex mutex_;

@@ -7,11 +7,14 @@
 #include <thread>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/status_matchers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "fused/media/testing/fake_storage.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace fused::media {
@@ -35,8 +38,20 @@ class WriterTest : public testing::Test {
                               loaded_.Notify();
                             },
                         .table = [this](const TreeName&) { return &table_; },
-                        .tables = [this] { return std::vector{&table_}; }});
+                        .tables = [this] { return std::vector{&table_}; },
+                        .changed =
+                            [this](const Writer::Stats& stats) {
+                              absl::MutexLock lock(&told_mutex_);
+                              told_.push_back(absl::StrCat(
+                                  stats.degraded ? stats.reason : "works",
+                                  stats.set_aside.empty() ? "" : ", aside"));
+                            }});
     writer_->Start();
+  }
+
+  std::vector<std::string> Told() {
+    absl::MutexLock lock(&told_mutex_);
+    return told_;
   }
 
   uint64_t Set(const std::string& key, const Owner* owner) {
@@ -59,8 +74,23 @@ class WriterTest : public testing::Test {
   Table table_{tree_};
   absl::Notification loaded_;
   std::optional<bool> whole_;
+  absl::Mutex told_mutex_;
+  std::vector<std::string> told_ ABSL_GUARDED_BY(told_mutex_);
   std::unique_ptr<Writer> writer_;
 };
+
+TEST_F(WriterTest, ChangesOfItsStateAreToldOnce) {
+  Start();
+  disk_.FailWith(absl::ResourceExhaustedError("full"));
+  EXPECT_FALSE(writer_->Wait(Set("1", &a_)).ok());
+  EXPECT_FALSE(writer_->Wait(Set("2", &a_)).ok());
+  disk_.FailWith(absl::UnavailableError("locked"));
+  EXPECT_FALSE(writer_->Wait(Set("3", &a_)).ok());
+  disk_.FailWith(absl::OkStatus());
+  EXPECT_THAT(writer_->Flush(), IsOk());
+  writer_->Stop();
+  EXPECT_THAT(Told(), testing::ElementsAre("full", "locked", "works"));
+}
 
 TEST_F(WriterTest, WhatIsWaitedForIsOnDisk) {
   Start();

@@ -58,8 +58,11 @@ class SystemdTest(unittest.TestCase):
     def test_1_starts_with_all_its_hardening(self):
         # Of a file system on which the kernel serves.
         run("mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", LOWER)
-        run("systemctl", "start", "fused")
+        # As the manual page says.
+        (text,) = install_test.examples("fused.8", "systemd")
+        run("sh", "-ec", text)
         self.assertEqual(property_of("ActiveState"), "active")
+        self.assertEqual(property_of("UnitFileState"), "enabled")
         self.assertIn("policy scoped_storage version 0", property_of("StatusText"))
         install_test.serves(self, "a.jpg")
         self.assertNotIn('"passthrough": "0"', run("fusedctl", "--json", "status").stdout)

@@ -2,7 +2,12 @@
 #ifndef FUSED_FUSED_TESTING_POLICY_MANAGER_FIXTURE_H_
 #define FUSED_FUSED_TESTING_POLICY_MANAGER_FIXTURE_H_
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -83,6 +88,29 @@ class PolicyManagerTest : public testing::Test {
     request.set_file_name("pushed");
     request.set_dry_run(dry_run);
     return manager_->Push(request);
+  }
+
+  // Has a process of its own do `change`, whose result is its exit code, and
+  // kills it before the change's step of that number, as power would. Then
+  // starts as the daemon does after it; gives the process's wait(2) status.
+  void KillAtStep(int step, const std::function<int()>& change, int& status) {
+    manager_ = nullptr;
+    state_ = nullptr;
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      OpenState();
+      if (!TryStart().ok()) _exit(1);
+      int left = step;
+      state_->SetSteps([&left](std::string_view) {
+        if (left-- == 0) kill(getpid(), SIGKILL);
+        return absl::OkStatus();
+      });
+      _exit(change());
+    }
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    OpenState();
+    Start();
   }
 
   control::v1::PushResponse Rollback(

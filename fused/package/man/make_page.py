@@ -69,7 +69,7 @@ def cookbook(recipes):
         prose = [line.lstrip("# ") for line in comment.splitlines() if "proto-" not in line]
         lines.append(".Ss " + os.path.basename(path).replace(".textproto", "").replace("_", " "))
         lines += [escape(line) for line in prose if line]
-        lines += [".Bd -literal"] + [escape(line) for line in text[len(comment) :].strip().splitlines()] + [".Ed"]
+        lines += ['.\\" test: policy', ".Bd -literal"] + [escape(line) for line in text[len(comment) :].strip().splitlines()] + [".Ed"]
     return "\n".join(lines)
 
 
