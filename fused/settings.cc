@@ -127,7 +127,7 @@ class Reader {
         flags_.descriptor_budget.value_or(file_.descriptor_budget());
     settings.warm_backing_ids =
         flags_.warm_backing_ids.value_or(file_.warm_backing_ids());
-    if (settings.warm_backing_ids == 0) settings.warm_backing_ids = 1024;
+    if (settings.warm_backing_ids == 0) settings.warm_backing_ids = 16384;
     settings.max_backing_ids =
         flags_.max_backing_ids.value_or(file_.max_backing_ids());
     if (settings.max_backing_ids == 0) settings.max_backing_ids = 1 << 20;

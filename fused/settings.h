@@ -103,7 +103,7 @@ struct Settings {
   int threads = 2;
   // 0: half of the process's limit.
   uint32_t descriptor_budget = 0;
-  uint32_t warm_backing_ids = 1024;
+  uint32_t warm_backing_ids = 16384;
   uint32_t max_backing_ids = 1 << 20;
   // Between two searches for expired files.
   uint32_t maintain_seconds = 6 * 60 * 60;

@@ -68,7 +68,7 @@ TEST(SettingsTest, Defaults) {
   EXPECT_EQ("/run/fused/views", settings->views_dir);
   EXPECT_EQ(config::v1::DEV, settings->transport);
   EXPECT_GE(settings->threads, 2);
-  EXPECT_EQ(1024u, settings->warm_backing_ids);
+  EXPECT_EQ(16384u, settings->warm_backing_ids);
   EXPECT_EQ(1u << 20, settings->max_backing_ids);
   EXPECT_FALSE(settings->daemonize);
 }
@@ -256,7 +256,7 @@ TEST(SettingsTest, BackingIds) {
   settings = Parse({"fused", "--config=" + path, "--warm_backing_ids=0",
                     "--max_backing_ids=3", "/a", "/b"});
   ASSERT_TRUE(settings.ok()) << settings.status();
-  EXPECT_EQ(1024u, settings->warm_backing_ids);
+  EXPECT_EQ(16384u, settings->warm_backing_ids);
   EXPECT_EQ(3u, settings->max_backing_ids);
   EXPECT_THAT(ErrorOf({"fused", "/a", "/b", "--max_backing_ids=4294967296"}),
               HasSubstr("--max_backing_ids"));
