@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,6 +16,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "fused/daemon.h"
+#include "fused/directories.h"
+#include "fused/rules_file.h"
 #include "fused/user_trees.h"
 #include "kernel/mount.h"
 #include "kernel/status.h"
@@ -140,16 +140,17 @@ class Checker {
   void OwnPlaces() {
     CanBeMade("state_dir", settings_.state_dir);
     CanBeMade("views_dir", settings_.views_dir);
-    if (!settings_.drop_in_dir.empty()) {
-      CanBeMade("drop_in_dir", settings_.drop_in_dir);
-    }
     struct stat stat = {};
-    if (::stat(settings_.state_dir.c_str(), &stat) == 0 &&
-        (stat.st_mode & 077) != 0) {
-      Say("state_dir",
-          absl::StrCat("others may look into ", settings_.state_dir,
-                       " (chmod 0700 closes it)"),
-          true);
+    if (::stat(settings_.state_dir.c_str(), &stat) == 0) {
+      const absl::Status own = CheckOwnDirectory(settings_.state_dir, stat);
+      if (!own.ok()) {
+        Say("state_dir", std::string(own.message()));
+      } else if ((stat.st_mode & 077) != 0) {
+        Say("state_dir",
+            absl::StrCat("others may look into ", settings_.state_dir,
+                         " (chmod 0700 closes it)"),
+            true);
+      }
     }
     if (const std::string& drop_in = settings_.drop_in_dir; !drop_in.empty()) {
       CanBeMade("drop_in_dir", drop_in);
@@ -241,12 +242,9 @@ class Checker {
 
   std::optional<std::string> ReadFile(std::string_view field,
                                       const std::string& path) {
-    errno = 0;
-    std::ifstream in(path, std::ios::binary);
-    std::string content(std::istreambuf_iterator<char>(in), {});
-    if (in) return content;
-    Say(field, absl::StrCat(path, ": cannot be read: ",
-                            ErrorText(errno == 0 ? EIO : errno)));
+    absl::StatusOr<std::string> content = ReadRulesFile(path);
+    if (content.ok()) return *std::move(content);
+    Say(field, std::string(content.status().message()));
     return std::nullopt;
   }
 
@@ -289,7 +287,10 @@ void CheckApart(const Settings& settings, Issues& issues) {
       {mounts.Canonical(settings.control), "control", trees.size(), ""},
       {mounts.Canonical(settings.drop_in_dir), "drop_in_dir", trees.size(), ""},
       {mounts.Canonical(settings.metrics_textfile), "metrics_textfile",
-       trees.size(), ""}};
+       trees.size(), ""},
+      // Who may write these makes the rules of the next start.
+      {mounts.Canonical(settings.policy), "policy", trees.size(), ""},
+      {mounts.Canonical(settings.apps), "apps", trees.size(), ""}};
   for (const Spot& place : own) {
     if (place.path.empty()) continue;
     for (const Spot& tree : trees) {

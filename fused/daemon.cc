@@ -7,8 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "absl/log/log.h"
@@ -16,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
+#include "fused/directories.h"
 #include "fused/explain.h"
 #include "fused/media_requests.h"
 #include "fused/profile.h"
@@ -159,13 +158,12 @@ bool Daemon::Listen(StartError& error) {
 }
 
 bool Daemon::MountVolumes(StartError& error) {
-  std::error_code made;
-  std::filesystem::create_directories(settings_.views_dir, made);
-  if (made || chmod(settings_.views_dir.c_str(), 0711) != 0) {
-    error = {kExitUsage, absl::StrCat(settings_.views_dir, ": ",
-                                      made ? made.message() : "chmod failed")};
-    return false;
+  const std::string& views_dir = settings_.views_dir;
+  absl::Status made = MakeDirectories(views_dir, 0711);
+  if (made.ok() && chmod(views_dir.c_str(), 0711) != 0) {
+    made = kernel::ErrnoStatus(errno, views_dir);
   }
+  if (!made.ok()) return Fail(error, kExitUsage, made);
   RemoveStaleViews(settings_.views_dir);
   StartIndex();
   Volume::Shared shared;

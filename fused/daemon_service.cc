@@ -1,11 +1,10 @@
 // What the daemon does as a service: reload, and end when it is unmounted.
-#include <fstream>
-#include <iterator>
 #include <string>
 
 #include "absl/log/log.h"
 #include "absl/strings/str_cat.h"
 #include "fused/daemon.h"
+#include "fused/rules_file.h"
 #include "kernel/mount.h"
 #include "kernel/status.h"
 
@@ -40,17 +39,20 @@ bool Daemon::Reload(std::string& line) {
   line.clear();
   for (const auto& file : files) {
     if (file.path.empty()) continue;
-    std::ifstream in(file.path, std::ios::binary);
     control::v1::PushRequest request;
     request.set_kind(file.kind);
     request.set_file_name(file.path);
-    request.set_content(
-        std::string(std::istreambuf_iterator<char>(in.rdbuf()), {}));
     control::v1::PushResponse response;
-    if (in) {
+    absl::StatusOr<std::string> content = ReadRulesFile(file.path);
+    if (content.ok()) {
+      request.set_content(*std::move(content));
       response = Push(request);
     } else {
-      LOG(ERROR) << file.path << ": cannot be read";
+      LOG(ERROR) << content.status().message();
+      const control::v1::Status now = GetStatus();
+      response.set_version(file.kind == control::v1::PushRequest::POLICY
+                               ? now.policy().version()
+                               : now.apps().version());
     }
     for (const control::v1::Issue& issue : response.issues()) {
       LOG(ERROR) << issue.file() << ":" << issue.line() << ":" << issue.column()

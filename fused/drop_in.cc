@@ -10,14 +10,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
-#include <filesystem>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "absl/log/log.h"
 #include "absl/strings/str_cat.h"
 #include "fused/control/convert.h"
+#include "fused/directories.h"
 #include "kernel/status.h"
 #include "policy/parse.h"
 
@@ -82,10 +81,8 @@ DropIn::~DropIn() {
 absl::Status DropIn::Open() {
   const std::string& path = options_.directory;
   const auto failed = [&path] { return kernel::ErrnoStatus(errno, path); };
-  std::error_code error;
-  const bool made = std::filesystem::create_directories(path, error);
-  if (error) return kernel::ErrnoStatus(error.value(), path);
-  if (made && chmod(path.c_str(), 0755) != 0) return failed();
+  absl::Status status = MakeDirectories(path, 0755);
+  if (!status.ok()) return status;
   directory_.Reset(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   struct stat stat = {};
   if (!directory_.valid() || fstat(directory_.get(), &stat) != 0) {

@@ -1,30 +1,16 @@
 #include "fused/policy_load.h"
 
-#include <cerrno>
-#include <fstream>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "kernel/status.h"
+#include "policy/lint.h"
 
 namespace fused {
 
 using policy::CompiledPolicy;
 using policy::Issues;
 using policy::Parsed;
-
-absl::StatusOr<std::string> ReadRulesFile(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::string content(std::istreambuf_iterator<char>(in), {});
-  if (!in) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path, ": can't be read: ",
-        kernel::Describe(kernel::ErrnoStatus(errno == 0 ? EIO : errno))));
-  }
-  return content;
-}
 
 absl::Status Refused(const Issues& issues) {
   return absl::FailedPreconditionError(absl::StrJoin(
@@ -38,6 +24,9 @@ std::optional<LoadedPolicy> LoadPolicy(std::string_view content,
   std::optional<Parsed<policy::v1::Policy>> parsed =
       policy::ParsePolicy(content, file, issues);
   if (!parsed.has_value()) return std::nullopt;
+  // What lint calls an error is none of a kind: it would not start either.
+  policy::Lint(*parsed, issues);
+  if (policy::HasErrors(issues)) return std::nullopt;
   std::shared_ptr<const CompiledPolicy> compiled =
       CompiledPolicy::Compile(*parsed, issues);
   if (compiled == nullptr) return std::nullopt;

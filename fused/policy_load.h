@@ -16,9 +16,6 @@
 
 namespace fused {
 
-// INVALID_ARGUMENT with the path where it can't be read.
-absl::StatusOr<std::string> ReadRulesFile(const std::string& path);
-
 // FAILED_PRECONDITION with each issue as a line.
 absl::Status Refused(const policy::Issues& issues);
 
@@ -27,7 +24,7 @@ struct LoadedPolicy {
   std::shared_ptr<const policy::CompiledPolicy> compiled;
 };
 
-// Parses and compiles; nothing with issues.
+// Parses, lints and compiles; nothing with issues that are errors.
 std::optional<LoadedPolicy> LoadPolicy(std::string_view content,
                                        std::string_view file,
                                        policy::Issues& issues);

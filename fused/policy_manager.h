@@ -89,9 +89,6 @@ class PolicyManager {
   // Fills the policy, apps, epoch and warnings of a status.
   void FillStatus(control::v1::Status& status) const;
 
-  // Whether the files of a start would be taken; for --check. Issues as lines.
-  static absl::Status Check(const Start& start);
-
  private:
   using Line = History::Line;
 

@@ -216,14 +216,11 @@ TEST_F(PolicyManagerTest, FilesOfAStartAreTakenIfTheyAreNotOlder) {
 
 TEST_F(PolicyManagerTest, ABrokenFileRefusesTheStart) {
   const std::string good = scratch_.MakeFile("good", PolicyText(1));
-  const std::string good_apps = scratch_.MakeFile("good_apps", AppsText(1));
   const std::string bad = scratch_.MakeFile("bad", "name: \"x\"\nrules {");
   for (const PolicyManager::Start& start :
        {PolicyManager::Start{.policy = bad}, PolicyManager::Start{.apps = bad},
         PolicyManager::Start{.policy = good, .apps = bad}}) {
     EXPECT_THAT(TryStart(start),
-                StatusIs(absl::StatusCode::kFailedPrecondition));
-    EXPECT_THAT(PolicyManager::Check(start),
                 StatusIs(absl::StatusCode::kFailedPrecondition));
   }
   // A file that can't be read is another matter.
@@ -231,14 +228,24 @@ TEST_F(PolicyManagerTest, ABrokenFileRefusesTheStart) {
        {PolicyManager::Start{.policy = scratch_.Path("absent")},
         PolicyManager::Start{.apps = scratch_.Path("absent")}}) {
     EXPECT_THAT(TryStart(start), StatusIs(absl::StatusCode::kInvalidArgument));
-    EXPECT_THAT(PolicyManager::Check(start),
-                StatusIs(absl::StatusCode::kInvalidArgument));
   }
   EXPECT_THAT(TryStart({.policy = bad}).message(),
               HasSubstr(absl::StrCat(bad, ":2:")));
-  EXPECT_THAT(PolicyManager::Check({.policy = good, .apps = good_apps}),
-              IsOk());
-  EXPECT_THAT(PolicyManager::Check({}), IsOk());
+}
+
+// As --check says it.
+TEST_F(PolicyManagerTest, WhatLintCallsAnErrorIsRefused) {
+  const std::string told = R"(name: "x" version: 9
+rules {
+  name: "tells" operations: LOOKUP effect { deny { error: EACCES } }
+})";
+  const PushResponse response = Push(PushRequest::POLICY, told);
+  EXPECT_FALSE(response.accepted());
+  ASSERT_EQ(response.issues_size(), 1);
+  EXPECT_EQ(response.issues(0).field(), "rules[0].effect.deny.error");
+  EXPECT_EQ(response.issues(0).line(), 3u);
+  EXPECT_THAT(TryStart({.policy = scratch_.MakeFile("told", told)}),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
 }
 
 TEST_F(PolicyManagerTest, AStartThatIsRefusedLeavesNothingBehind) {

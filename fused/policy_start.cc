@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "fused/policy_load.h"
 #include "fused/policy_manager.h"
+#include "fused/rules_file.h"
 #include "kernel/status.h"
 
 namespace fused {
@@ -267,25 +268,6 @@ std::shared_ptr<const Snapshot> PolicyManager::SnapshotOf(
   issue.reason = CantUse(line, entry, problem);
   issues.push_back(std::move(issue));
   return nullptr;
-}
-
-absl::Status PolicyManager::Check(const Start& start) {
-  Issues issues;
-  std::shared_ptr<const CompiledPolicy> compiled = CompiledPolicy::BuiltIn();
-  if (!start.policy.empty()) {
-    absl::StatusOr<std::string> content = ReadRulesFile(start.policy);
-    if (!content.ok()) return content.status();
-    std::optional<LoadedPolicy> loaded =
-        fused::LoadPolicy(*content, start.policy, issues);
-    if (!loaded.has_value()) return Refused(issues);
-    compiled = loaded->compiled;
-  }
-  if (start.apps.empty()) return absl::OkStatus();
-  absl::StatusOr<std::string> content = ReadRulesFile(start.apps);
-  if (!content.ok()) return content.status();
-  return fused::LoadApps(*content, start.apps, compiled, 1, issues) != nullptr
-             ? absl::OkStatus()
-             : Refused(issues);
 }
 
 }  // namespace fused

@@ -8,12 +8,11 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "fused/directories.h"
 #include "kernel/status.h"
 
 namespace fused {
@@ -50,12 +49,15 @@ StateDir::StateDir(std::string path, kernel::Fd directory, kernel::Fd history,
 
 absl::StatusOr<std::unique_ptr<StateDir>> StateDir::Open(
     const std::string& path) {
-  std::error_code error;
-  const bool made = std::filesystem::create_directories(path, error);
-  if (error) return kernel::ErrnoStatus(error.value(), path);
-  if (made && chmod(path.c_str(), 0700) != 0) return Errno(path);
+  absl::Status status = MakeDirectories(path, 0700);
+  if (!status.ok()) return status;
   kernel::Fd directory(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!directory.valid()) return Errno(path);
+  struct stat stat = {};
+  if (!directory.valid() || fstat(directory.get(), &stat) != 0) {
+    return Errno(path);
+  }
+  status = CheckOwnDirectory(path, stat);
+  if (!status.ok()) return status;
   kernel::Fd lock(openat(directory.get(), "lock",
                          O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!lock.valid()) return Errno(absl::StrCat(path, "/lock"));

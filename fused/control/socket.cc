@@ -14,6 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "fused/directories.h"
 #include "kernel/status.h"
 
 namespace fused::control {
@@ -64,20 +65,6 @@ Fd NewSocket() {
   return Fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
-absl::Status MakeDirectories(const std::string& path) {
-  for (size_t slash = path.find('/', 1); slash != path.npos;
-       slash = path.find('/', slash + 1)) {
-    const std::string parent = path.substr(0, slash);
-    if (mkdir(parent.c_str(), 0755) == 0) {
-      // Not by the umask.
-      if (chmod(parent.c_str(), 0755) != 0) return ErrnoStatus(errno, parent);
-    } else if (errno != EEXIST) {
-      return ErrnoStatus(errno, parent);
-    }
-  }
-  return absl::OkStatus();
-}
-
 // Removes a socket that nobody answers on.
 absl::Status ClearPlace(const Place& place, const std::string& path) {
   struct stat there = {};
@@ -106,7 +93,11 @@ absl::Status ClearPlace(const Place& place, const std::string& path) {
 }  // namespace
 
 absl::StatusOr<Fd> ListenUnix(const std::string& path) {
-  if (auto status = MakeDirectories(path); !status.ok()) return status;
+  const size_t slash = path.rfind('/');
+  if (slash != path.npos) {
+    auto status = MakeDirectories(path.substr(0, slash), 0755);
+    if (!status.ok()) return status;
+  }
   auto place = Find(path);
   if (!place.ok()) return place.status();
   // Two that start at once must not take each other's socket for a stale one.

@@ -70,15 +70,14 @@ def enter_root(top, debs):
         shutil.copy(deb, os.path.join(root, "tmp", name))
     os.chroot(root)
     os.chdir("/")
-    # Images of containers forbid services to start.
-    if os.path.exists("/usr/sbin/policy-rc.d"):
-        os.unlink("/usr/sbin/policy-rc.d")
-    # What tells invoke-rc.d that the machine is up.
-    if os.path.lexists("/sbin/runlevel"):
-        os.unlink("/sbin/runlevel")
-    with open("/sbin/runlevel", "w", encoding="utf8") as out:
-        out.write("#!/bin/sh\necho N 2\n")
-    os.chmod("/sbin/runlevel", 0o755)
+    # Images of containers forbid services to start, and invoke-rc.d forbids it
+    # where there is no init program; it also asks whether the machine is up.
+    for path, script in (("/usr/sbin/policy-rc.d", "exit 0"), ("/sbin/runlevel", "echo N 2")):
+        if os.path.lexists(path):
+            os.unlink(path)
+        with open(path, "w", encoding="utf8") as out:
+            out.write("#!/bin/sh\n%s\n" % script)
+        os.chmod(path, 0o755)
     # What may have been installed on the machine itself.
     run("dpkg", "--purge", "fused", check=False)
 
