@@ -179,14 +179,19 @@ class LeftoversTest(unittest.TestCase):
         self.assertEqual(owner_and_mode(MOUNT), (0, 0, 0))
 
     def test_a_purge_leaves_the_group_of_others(self):
-        self.assertEqual(run("getent", "group", "media_rw").returncode, 0)
-        run("rm", "-rf", LOWER + "/DCIM")
+        def group_after_a_purge():
+            dpkg("--install", "/tmp/fused.deb")
+            self.assertIn(":1023:", run("getent", "group", "media_rw").stdout)
+            dpkg("--purge", "fused")
+            self.assertFalse(os.path.exists(LOWER))
+            return run("getent", "group", "media_rw", check=False).returncode == 0
+
         dpkg("--purge", "fused")
+        run("rm", "-rf", LOWER)
+        run("delgroup", "--quiet", "media_rw", check=False)
+        self.assertFalse(group_after_a_purge())
         run("addgroup", "--quiet", "--system", "--gid", "1023", "media_rw")
-        dpkg("--install", "/tmp/fused.deb")
-        dpkg("--purge", "fused")
-        self.assertFalse(os.path.exists(LOWER))
-        self.assertEqual(run("getent", "group", "media_rw", check=False).returncode, 0)
+        self.assertTrue(group_after_a_purge())
         run("delgroup", "--quiet", "media_rw")
 
 
