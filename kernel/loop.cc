@@ -17,6 +17,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/log/log.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -140,7 +141,7 @@ void Loop::Impl::ServeOne(size_t index, uint64_t key, Session::Buffer& buffer) {
   const Session::Progress progress = session.Receive(buffer);
   if (progress == Session::Progress::kServed) {
     if (HasMore(session.descriptor())) Rearm(*entry);
-    if (stuck.load(std::memory_order_relaxed) > 0 && Park(*entry, buffer)) {
+    if (kept.load(std::memory_order_relaxed) > 0 && Park(*entry, buffer)) {
       return;
     }
     Work(index, *entry, buffer);
@@ -173,7 +174,7 @@ bool Loop::Impl::HasRoom(uid_t uid, size_t bytes) const {
 
 bool Loop::Impl::Park(Entry& entry, const Session::Buffer& buffer) {
   const RequestId request = buffer.request();
-  if (!Session::HasDeadline(request) ||
+  if (!Session::MayBeRefused(request) ||
       table.BusyFor(request.uid) < options.threads_per_uid) {
     return false;
   }
@@ -207,8 +208,15 @@ Loop::Impl::Parked Loop::Impl::Take(std::deque<Parked>::iterator one) {
 
 bool Loop::Impl::Unpark(Parked& found) {
   absl::MutexLock lock(&park_mu);
+  // Asked once for each: an app's many must not cost the others.
+  absl::flat_hash_set<uid_t> at_limit;
   for (auto one = parked.begin(); one != parked.end(); ++one) {
-    if (table.BusyFor(one->request.uid) >= options.threads_per_uid) continue;
+    const uid_t uid = one->request.uid;
+    if (at_limit.contains(uid)) continue;
+    if (table.BusyFor(uid) >= options.threads_per_uid) {
+      at_limit.insert(uid);
+      continue;
+    }
     found = Take(one);
     return true;
   }
@@ -226,7 +234,7 @@ void Loop::Impl::ServeParked(size_t index) {
 
 bool Loop::Impl::IsSpare() {
   int now = running.load();
-  while (now > options.threads + stuck.load()) {
+  while (now > options.threads + kept.load()) {
     if (running.compare_exchange_weak(now, now - 1)) return true;
   }
   return false;
@@ -282,6 +290,7 @@ Loop::Stats Loop::stats() const {
   stats.expired = impl_->expired.load();
   stats.refused = impl_->refused.load();
   stats.aborted = impl_->aborted.load();
+  stats.not_aborted = impl_->not_aborted.load();
   return stats;
 }
 

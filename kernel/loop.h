@@ -34,6 +34,9 @@ class Loop {
     size_t max_parked_bytes = size_t{64} << 20;
     // A thread is stuck when a request takes it longer.
     absl::Duration stuck = absl::Milliseconds(250);
+    // The loop is staffed, and uids are limited, as for the stuck for so long
+    // after them: who comes with many slow requests comes again.
+    absl::Duration wary = absl::Seconds(5);
     // Then the request is answered ETIMEDOUT; ten times as much for those that
     // move data or look through a tree (FSYNC, FALLOCATE, COPY_FILE_RANGE,
     // RENAME). The handler goes on; its answer is not taken. Locks that are
@@ -76,6 +79,8 @@ class Loop {
     uint64_t expired = 0;
     uint64_t refused = 0;
     uint64_t aborted = 0;
+    // Connections that should have been, and could not.
+    uint64_t not_aborted = 0;
   };
   Stats stats() const;
 

@@ -123,6 +123,8 @@ struct Loop::Impl {
   bool Look();
   void Expire(const WorkerTable::Work& work);
   void Staff(int stuck_now);
+  // What is kept ready for those that were stuck lately.
+  int Keep(int stuck_now, int64_t now);
   bool AddWorker();
   void AbortStuck(const std::vector<WorkerTable::Work>& stuck_now);
   // Whether a thread that stands in for another is needed no more.
@@ -137,9 +139,12 @@ struct Loop::Impl {
   WorkerTable table;
   std::atomic<int> running{0};
   std::atomic<int> stuck{0};
+  // The most that were stuck lately (Options::wary).
+  std::atomic<int> kept{0};
   std::atomic<uint64_t> expired{0};
   std::atomic<uint64_t> refused{0};
   std::atomic<uint64_t> aborted{0};
+  std::atomic<uint64_t> not_aborted{0};
 
   // Entries are never freed while the loop lives, and used again: who has a key
   // can ask for its entry without a lock.
@@ -166,6 +171,7 @@ struct Loop::Impl {
   std::array<std::unique_ptr<Worker>, WorkerTable::kMost> workers;
   std::array<int64_t, WorkerTable::kMost + WorkerTable::kSeats> told_late{};
   int most_threads = 0;
+  int64_t wary_until = 0;
   uint64_t done_before = 0;
   int64_t moved = 0;
 

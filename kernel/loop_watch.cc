@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -76,13 +77,28 @@ bool Loop::Impl::AddWorker() {
     if (workers[i] != nullptr) continue;
     workers[i] = std::make_unique<Worker>();
     running.fetch_add(1);
-    workers[i]->thread = std::thread([this, i, worker = workers[i].get()] {
-      Run(i);
-      worker->left.store(true);
-    });
+    try {
+      workers[i]->thread = std::thread([this, i, worker = workers[i].get()] {
+        Run(i);
+        worker->left.store(true);
+      });
+    } catch (const std::system_error& error) {
+      // A limit of threads. The next look tries again.
+      LOG_EVERY_N_SEC(ERROR, 60)
+          << "no thread in place of a stuck one: " << error.what();
+      running.fetch_sub(1);
+      workers[i] = nullptr;
+      return false;
+    }
     return true;
   }
   return false;
+}
+
+int Loop::Impl::Keep(int stuck_now, int64_t now) {
+  if (stuck_now >= kept.load() || now >= wary_until) kept.store(stuck_now);
+  if (stuck_now > 0) wary_until = now + absl::ToInt64Nanoseconds(options.wary);
+  return kept.load();
 }
 
 void Loop::Impl::Staff(int stuck_now) {
@@ -106,8 +122,11 @@ void Loop::Impl::AbortStuck(const std::vector<WorkerTable::Work>& stuck_now) {
     if (entry == nullptr) continue;
     const absl::Status status = entry->session->Abort();
     LOG(ERROR) << "no request has moved for " << options.abort_after
-               << ": a connection is aborted: " << Describe(status);
-    aborted.fetch_add(1, std::memory_order_relaxed);
+               << (status.ok() ? ": a connection is aborted"
+                               : ": a connection can't be aborted: ")
+               << (status.ok() ? "" : Describe(status));
+    (status.ok() ? aborted : not_aborted)
+        .fetch_add(1, std::memory_order_relaxed);
     Leave(*entry, false);
   }
   most_threads = std::min<int>(most_threads + options.threads,
@@ -139,7 +158,7 @@ bool Loop::Impl::Look() {
   stuck.store(static_cast<int>(stuck_now.size()));
   const int stuck_threads =
       static_cast<int>(stuck_now.size() - stuck_seats.size());
-  Staff(stuck_threads);
+  Staff(Keep(stuck_threads, now));
   const bool full = StaffSeats(stuck_seats);
   // Whom a thread that came back has made room for.
   if (parked_count.load() > 0) {

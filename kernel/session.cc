@@ -321,6 +321,11 @@ bool Session::HasDeadline(const RequestId& request) {
          request.opcode != FUSE_INIT && request.opcode != FUSE_DESTROY;
 }
 
+bool Session::MayBeRefused(const RequestId& request) {
+  return HasDeadline(request) && request.opcode != FUSE_RELEASE &&
+         request.opcode != FUSE_RELEASEDIR && request.opcode != FUSE_FLUSH;
+}
+
 void Session::Expire(const RequestId& request) {
   core_->expired.fetch_add(1, std::memory_order_relaxed);
   core_->Answer(request.unique, ETIMEDOUT);

@@ -87,6 +87,10 @@ class Session {
 
   // Whether the request has an answer that can come too late.
   static bool HasDeadline(const RequestId& request);
+  // Whether it may be answered with an error without having been handled. The
+  // kernel takes any answer for the end of a handle or of a close, and tells
+  // nobody: what they hold would be held for ever.
+  static bool MayBeRefused(const RequestId& request);
   // Answers it ETIMEDOUT, from any thread, and counts it. What its handler says
   // later the kernel does not take, as if the request had been interrupted.
   void Expire(const RequestId& request);
