@@ -142,7 +142,7 @@ Place LowerNode::place() const {
 }
 
 bool LowerNode::SetPlace(const std::shared_ptr<LowerNode>& parent,
-                         const std::string& name) {
+                         std::string_view name) {
   // Let go of outside the lock: it may be the parent's last use.
   std::shared_ptr<LowerNode> old;
   absl::MutexLock lock(&mutex_);

@@ -114,6 +114,8 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   absl::StatusOr<Pin> Descriptor();
 
   absl::StatusOr<struct stat> Stat();
+  // Whether it has no name any more.
+  bool IsGone();
 
   // Its file handle. Nothing where the tree has none.
   std::optional<kernel::FileHandle> Handle();
@@ -128,7 +130,7 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   // It was made or moved there. True: it stood elsewhere. For a move within a
   // LowerTree::Moving.
   bool SetPlace(const std::shared_ptr<LowerNode>& parent,
-                const std::string& name);
+                std::string_view name);
 
   // The facts by place(), as of the snapshot; kept until the snapshot, the
   // place, the owner or a directory above changes.
@@ -138,6 +140,10 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
 
   // Of a directory: whether a `.nomedia` is in it.
   bool HasNomedia();
+  // None is: it was made after `changes` (LowerTree::nomedia_changes()).
+  void NoteEmpty(uint64_t changes) {
+    nomedia_.store(changes << 1, std::memory_order_relaxed);
+  }
 
   // Who made it. Asked of the lower file and the media index once.
   std::optional<Owner> owner();
@@ -152,9 +158,9 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   // LowerTree::AwaitIndex(), before the maker is told. EACCES: another's record
   // is in the way.
   absl::StatusOr<uint64_t> RecordOwner(const std::optional<Owner>& owner);
-  // It has lost the last name that it stood under, in the lower tree; under the
-  // locks of that.
-  void ForgetRecord();
+  // It has lost the name that it stood under, in the lower tree, and with
+  // `gone` (IsGone()) the last one; under the locks of that.
+  void ForgetRecord(bool gone);
   // It has this name now.
   void RecordName(std::string_view name);
   // Whether the file as `stat` has it carries a location, as it was told in an
@@ -302,13 +308,19 @@ class LowerTree {
     struct stat stat;
   };
 
-  // The child `name` of a directory, found without following anything.
+  // The child `name` of a directory, found without following anything. `known`:
+  // likely it is held already, so that a look tells which it is.
   absl::StatusOr<Found> Lookup(const std::shared_ptr<LowerNode>& parent,
-                               const char* name);
+                               const char* name, bool known = false);
 
   // The node of an inode that `fd` (O_PATH or not) has opened; `fd` is taken
   // as its descriptor where it has none. Its place is not set.
   absl::StatusOr<Found> Intern(kernel::Fd fd);
+  // Of a file that `made` has open and that was made there just now, under the
+  // locks of that.
+  absl::StatusOr<Found> InternMade(const kernel::Fd& made,
+                                   const std::shared_ptr<LowerNode>& parent,
+                                   std::string_view name);
 
   // The node of a file handle; ESTALE: its inode is gone. Its place is not set.
   absl::StatusOr<Found> FindHandle(const kernel::FileHandle& handle);
@@ -329,6 +341,9 @@ class LowerTree {
   }
   void BumpGeneration() { generation_.fetch_add(1, std::memory_order_acq_rel); }
 
+  uint64_t nomedia_changes() const {
+    return nomedia_changes_.load(std::memory_order_acquire);
+  }
   // A `.nomedia` was made, removed or renamed: what is hidden is found again.
   void NomediaChanged() {
     nomedia_changes_.fetch_add(1, std::memory_order_acq_rel);
@@ -416,6 +431,8 @@ class LowerTree {
   }
   bool AwaitMakings(uint64_t over) ABSL_LOCKS_EXCLUDED(making_mutex_);
 
+  // What stands there, if its node holds a descriptor: one look is enough.
+  std::optional<Found> Glance(int parent, const char* name);
   // Whether descriptors can be given up and had again by file handles.
   void FindHandles();
   Shard& ShardOf(const Key& key);

@@ -126,8 +126,39 @@ LowerTree::Shard& LowerTree::ShardOf(const Key& key) {
   return shards_[absl::HashOf(key) % kShards];
 }
 
+std::optional<LowerTree::Found> LowerTree::Glance(int parent,
+                                                  const char* name) {
+  // Nothing is mounted below the root (kernel::CloneTree()).
+  absl::StatusOr<struct stat> stat = kernel::StatChild(parent, name);
+  if (!stat.ok()) return std::nullopt;
+  const Key key{stat->st_dev, stat->st_ino};
+  std::shared_ptr<LowerNode> known;
+  {
+    Shard& shard = ShardOf(key);
+    absl::MutexLock lock(&shard.mutex);
+    const auto found = shard.nodes.find(key);
+    if (found != shard.nodes.end()) known = found->second.lock();
+  }
+  if (known == nullptr) return std::nullopt;
+  absl::MutexLock lock(&known->mutex_);
+  // The number is the node's while it holds a descriptor; one that it has had
+  // since the look was made was opened by file handle, which tells as much.
+  if (known->fd_ == nullptr) return std::nullopt;
+  return Found{known, *stat};
+}
+
+absl::StatusOr<LowerTree::Found> LowerTree::InternMade(
+    const kernel::Fd& made, const std::shared_ptr<LowerNode>& parent,
+    std::string_view name) {
+  absl::StatusOr<kernel::Fd> path = kernel::OpenPath(made.get());
+  if (!path.ok()) return path.status();
+  absl::StatusOr<Found> found = Intern(*std::move(path));
+  if (found.ok()) found->node->SetPlace(parent, name);
+  return found;
+}
+
 absl::StatusOr<LowerTree::Found> LowerTree::Lookup(
-    const std::shared_ptr<LowerNode>& parent, const char* name) {
+    const std::shared_ptr<LowerNode>& parent, const char* name, bool known) {
   absl::StatusOr<Pin> pin = parent->Descriptor();
   if (!pin.ok()) return pin.status();
   constexpr int kAttempts = 16;
@@ -136,26 +167,31 @@ absl::StatusOr<LowerTree::Found> LowerTree::Lookup(
     const uint64_t over = moves_over_.load();
     std::optional<uint64_t> moves = moves_begun_.load();
     if (over != *moves) moves.reset();
-    absl::StatusOr<kernel::Fd> fd =
-        kernel::OpenChild((*pin)->get(), name, O_PATH | O_NOFOLLOW);
-    if (!fd.ok()) return fd.status();
-    absl::StatusOr<Found> found = Intern(*std::move(fd));
-    if (!found.ok()) return found.status();
+    std::optional<Found> found;
+    if (known) found = Glance((*pin)->get(), name);
+    if (!found.has_value()) {
+      absl::StatusOr<kernel::Fd> fd =
+          kernel::OpenChild((*pin)->get(), name, O_PATH | O_NOFOLLOW);
+      if (!fd.ok()) return fd.status();
+      absl::StatusOr<Found> opened = Intern(*std::move(fd));
+      if (!opened.ok()) return opened.status();
+      found = *std::move(opened);
+    }
     switch (found->node->Settle(parent, name, moves)) {
       case LowerNode::Settled::kStays:
-        return found;
+        return *std::move(found);
       case LowerNode::Settled::kMoved:
         // Behind the daemon's back: what is below it is found again.
         if (found->node->is_directory()) BumpGeneration();
-        return found;
+        return *std::move(found);
       case LowerNode::Settled::kOvertaken:
         // Moves without end: the place that is known stays until later.
-        if (attempt == kAttempts) return found;
+        if (attempt == kAttempts) return *std::move(found);
         break;
       case LowerNode::Settled::kUnplaced:
         if (attempt == kAttempts) {
           found->node->SetPlace(parent, name);
-          return found;
+          return *std::move(found);
         }
         break;
     }

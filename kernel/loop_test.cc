@@ -10,15 +10,19 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <set>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/status_matchers.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/barrier.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -240,8 +244,24 @@ class HoldingOperations : public FakeOperations {
   void AwaitHeld(int count) const {
     while (held.load() < count) std::this_thread::yield();
   }
+  void Write(const Caller&, NodeId, HandleId, std::string_view data, off_t,
+             bool, WriteReply reply) override {
+    {
+      absl::MutexLock lock(&mu_);
+      written_.insert(data.size());
+    }
+    reply.Send(data.size());
+  }
+  std::multiset<size_t> written() {
+    absl::MutexLock lock(&mu_);
+    return written_;
+  }
   std::atomic<int> held{0};
   absl::Notification proceed;
+
+ private:
+  absl::Mutex mu_;
+  std::multiset<size_t> written_ ABSL_GUARDED_BY(mu_);
 };
 
 class StuckLoopTest : public testing::Test {
@@ -265,11 +285,17 @@ class StuckLoopTest : public testing::Test {
     EXPECT_EQ(message.unique, unique);
     return message;
   }
-  void SendAccess(uid_t uid) {
-    const fuse_access_in in = {};
-    std::string packet = peer_.kernel.Packet(
-        FUSE_ACCESS, 1,
-        std::string(reinterpret_cast<const char*>(&in), sizeof(in)));
+  void SendAccess(uid_t uid) { SendAs(uid, FUSE_ACCESS, fuse_access_in{}, {}); }
+  void SendWrite(uid_t uid, std::string_view data) {
+    fuse_write_in in = {};
+    in.size = static_cast<uint32_t>(data.size());
+    SendAs(uid, FUSE_WRITE, in, data);
+  }
+  template <typename T>
+  void SendAs(uid_t uid, uint32_t opcode, const T& in, std::string_view rest) {
+    std::string body(reinterpret_cast<const char*>(&in), sizeof(in));
+    body.append(rest);
+    std::string packet = peer_.kernel.Packet(opcode, 1, body);
     std::memcpy(&packet[offsetof(fuse_in_header, uid)], &uid, sizeof(uid));
     peer_.kernel.SendRaw(packet);
   }
@@ -355,6 +381,51 @@ TEST_F(StuckLoopTest, WhatWaitsAtTheEndIsRefused) {
   operations_.proceed.Notify();
   end.join();
   EXPECT_EQ(loop_->stats().parked, 0);
+}
+
+// Large requests that wait are bounded by what they take, and hold no more.
+TEST_F(StuckLoopTest, WhatWaitsIsBoundedByBytes) {
+  constexpr size_t kLarge = 20'000;
+  options_.max_parked_bytes = 200'000;
+  Start();
+  for (int i = 0; i < 2; ++i) SendAccess(10001);
+  operations_.AwaitHeld(2);
+  SendWrite(10001, std::string(kLarge, 'a'));
+  while (loop_->stats().parked < 1) std::this_thread::yield();
+  EXPECT_GT(loop_->stats().parked_bytes, kLarge);
+  EXPECT_LT(loop_->stats().parked_bytes, 2 * kLarge);
+  // A fourth, one uid may have: that was most of it.
+  SendWrite(10001, std::string(2 * kLarge, 'b'));
+  EXPECT_EQ(peer_.kernel.Receive().error, -EBUSY);
+  SendWrite(10001, "c");
+  while (loop_->stats().parked < 2) std::this_thread::yield();
+  operations_.proceed.Notify();
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(peer_.kernel.Receive().error, 0);
+  EXPECT_EQ(loop_->stats().parked_bytes, 0u);
+  EXPECT_EQ(operations_.written(), (std::multiset<size_t>{1, kLarge}));
+}
+
+TEST_F(StuckLoopTest, WhatAllUidsWaitWithIsBoundedByBytes) {
+  options_.max_parked_bytes = 4 * 32'768;
+  options_.threads_per_uid = 1;
+  options_.max_threads = 16;
+  Start();
+  constexpr int kUids = 6;
+  for (int i = 0; i < kUids; ++i) {
+    SendAccess(10001 + i);
+    operations_.AwaitHeld(i + 1);
+  }
+  for (int i = 0; i < kUids; ++i) {
+    SendWrite(10001 + i, std::string(20'000, 'a'));
+  }
+  EXPECT_EQ(peer_.kernel.Receive().error, -EBUSY);
+  while (loop_->stats().parked < kUids - 1) std::this_thread::yield();
+  EXPECT_LE(loop_->stats().parked_bytes, options_.max_parked_bytes);
+  EXPECT_EQ(loop_->stats().refused, 1u);
+  operations_.proceed.Notify();
+  for (int i = 1; i < 2 * kUids; ++i) {
+    EXPECT_EQ(peer_.kernel.Receive().error, 0);
+  }
 }
 
 // Nothing moves: the last thing to do. A fake kernel has no connection to

@@ -48,20 +48,18 @@ void Loop::Impl::ExpireParked(int64_t now) {
   {
     absl::MutexLock lock(&park_mu);
     while (!parked.empty() && now - parked.front().since > deadline) {
-      late.push_back(std::move(parked.front()));
-      parked.pop_front();
+      late.push_back(Take(parked.begin()));
     }
-    parked_count.store(static_cast<int>(parked.size()));
   }
   for (const Parked& one : late) {
     expired.fetch_add(1, std::memory_order_relaxed);
     one.entry->session->Refuse(*one.buffer, ETIMEDOUT);
-    Leave(one.entry, one.entry->session->ended());
+    Leave(*one.entry, one.entry->session->ended());
   }
 }
 
 void Loop::Impl::Expire(const WorkerTable::Work& work) {
-  const std::shared_ptr<Entry> entry = Enter(work.session);
+  Entry* const entry = Enter(work.session);
   if (entry == nullptr) return;
   if (Session::HasDeadline(work.request)) {
     LOG(WARNING) << "a request (opcode " << work.request.opcode << ", uid "
@@ -70,7 +68,7 @@ void Loop::Impl::Expire(const WorkerTable::Work& work) {
     expired.fetch_add(1, std::memory_order_relaxed);
     entry->session->Expire(work.request);
   }
-  Leave(entry, false);
+  Leave(*entry, false);
 }
 
 bool Loop::Impl::AddWorker() {
@@ -88,7 +86,6 @@ bool Loop::Impl::AddWorker() {
 }
 
 void Loop::Impl::Staff(int stuck_now) {
-  stuck.store(stuck_now);
   for (std::unique_ptr<Worker>& worker : workers) {
     if (worker == nullptr || !worker->left.load()) continue;
     worker->thread.join();
@@ -105,13 +102,13 @@ void Loop::Impl::AbortStuck(const std::vector<WorkerTable::Work>& stuck_now) {
   absl::flat_hash_set<uint64_t> sessions;
   for (const WorkerTable::Work& work : stuck_now) sessions.insert(work.session);
   for (const uint64_t key : sessions) {
-    const std::shared_ptr<Entry> entry = Enter(key);
+    Entry* const entry = Enter(key);
     if (entry == nullptr) continue;
     const absl::Status status = entry->session->Abort();
     LOG(ERROR) << "no request has moved for " << options.abort_after
                << ": a connection is aborted: " << Describe(status);
     aborted.fetch_add(1, std::memory_order_relaxed);
-    Leave(entry, false);
+    Leave(*entry, false);
   }
   most_threads = std::min<int>(most_threads + options.threads,
                                static_cast<int>(WorkerTable::kMost));
@@ -122,10 +119,13 @@ bool Loop::Impl::Look() {
   const int64_t limit = absl::ToInt64Nanoseconds(options.stuck);
   const int64_t deadline = absl::ToInt64Nanoseconds(options.deadline);
   std::vector<WorkerTable::Work> stuck_now;
+  std::vector<WorkerTable::Work> stuck_seats;
   bool busy = false;
   table.ForEach([&](const WorkerTable::Work& work) {
     busy = true;
-    if (now - work.since >= limit) stuck_now.push_back(work);
+    if (now - work.since < limit) return;
+    stuck_now.push_back(work);
+    if (work.worker >= WorkerTable::kMost) stuck_seats.push_back(work);
   });
   for (const WorkerTable::Work& work : stuck_now) {
     const int64_t patience = Patience(work.request.opcode);
@@ -136,15 +136,18 @@ bool Loop::Impl::Look() {
     Expire(work);
   }
   ExpireParked(now);
-  Staff(static_cast<int>(stuck_now.size()));
+  stuck.store(static_cast<int>(stuck_now.size()));
+  const int stuck_threads =
+      static_cast<int>(stuck_now.size() - stuck_seats.size());
+  Staff(stuck_threads);
+  const bool full = StaffSeats(stuck_seats);
   // Whom a thread that came back has made room for.
   if (parked_count.load() > 0) {
     const uint64_t one = 1;
     (void)!write(unparked.get(), &one, sizeof(one));
   }
   const uint64_t done = table.done();
-  if (done != done_before ||
-      static_cast<int>(stuck_now.size()) < most_threads) {
+  if (done != done_before || (stuck_threads < most_threads && !full)) {
     done_before = done;
     moved = now;
   } else if (now - moved >= absl::ToInt64Nanoseconds(options.abort_after)) {
