@@ -80,6 +80,9 @@ class System:
         """What the daemon says how many requests there were; None: it does not."""
         return None
 
+    def transport(self):
+        return None
+
     def look(self):
         """Remembers the daemon's memory and descriptors at their most."""
         if not self.pid:
@@ -261,6 +264,14 @@ class Fused(Served):
             "--package=" + (PACKAGE + str(number) if number else PACKAGE),
             "--",
         )
+
+    def transport(self):
+        """How the requests of what is measured come."""
+        volume = self.status()["volumes"][0]
+        if self._view == "shared":
+            return volume.get("transport")
+        views = [view for view in volume["views"] if view["package"] == PACKAGE]
+        return views[0].get("transport") if views else None
 
     def requests(self):
         return {name: int(n) for name, n in self.status()["volumes"][0]["requests"].items() if int(n)}
