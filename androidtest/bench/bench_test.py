@@ -93,7 +93,7 @@ def canned():
         "stat": {"native": [sample(1, 100)], "fused-app": [sample(1, 400)]},
     }
     systems = [
-        {"name": name, "label": name, "profile": None, "version": None, "absent": absent, "most": most}
+        {"name": name, "label": name, "profile": None, "version": None, "transport": None, "absent": absent, "most": most}
         for name, absent, most in (
             ("native", None, None),
             ("hp", None, {"rss_kib": 2048, "descriptors": 7}),

@@ -206,10 +206,7 @@ class Lab:
         own_mounts()
         self.top = tempfile.mkdtemp(prefix="fused-bench-", dir=self._place)
         os.chmod(self.top, 0o755)
-        # Apps cannot look into the directory that it was built in.
-        self.ruler = os.path.join(self.top, "ruler")
-        shutil.copy(self._ruler, self.ruler)
-        os.chmod(self.ruler, 0o755)
+        self.ruler = self.copy(self._ruler)
         self.tracer = Tracer(self.top)
         return self
 
@@ -223,6 +220,16 @@ class Lab:
         for path in reversed([path for path in ours if path.startswith(self.top + "/")]):
             detach(path)
         shutil.rmtree(self.top)
+
+    def copy(self, program):
+        """Returns where a copy of it is. Apps cannot look into the directory that
+        it was built in, and another build may come before the end."""
+        path = os.path.join(self.top, "bin", os.path.basename(program))
+        if not os.path.exists(path):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            shutil.copy(program, path)
+            os.chmod(path, 0o755)
+        return path
 
     def want_uring(self):
         """Lets the kernel offer FUSE over io_uring until the end."""

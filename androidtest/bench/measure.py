@@ -32,6 +32,7 @@ class Run:
         self._all = systems
         self._absent = {}
         self._versions = {}
+        self._transports = {}
         self.samples = {}
         self.requests = {}
         self.failures = {}
@@ -81,6 +82,8 @@ class Run:
             run("sync", "-f", place)
             for group in groups:
                 self._group(group, [s for s in self._on(group) if s in started])
+            for system in started:
+                self._transports[system.name] = system.transport()
         finally:
             for system in started:
                 system.stop()
@@ -113,7 +116,7 @@ class Run:
 
     def _chain(self, group, chain, system, number):
         if group.cold:
-            run("sh", "-c", "echo 2 > /proc/sys/vm/drop_caches")
+            forget_names()
             self._read_lower(system)
         for work in chain:
             self.progress.step("%s: %s" % (system.name, work.label))
@@ -174,6 +177,8 @@ class Run:
         return sample
 
     def _warm(self, work, system, first):
+        if work.forget:
+            forget_names()
         if work.before:
             system.client().ask("exec", self._words(work.before, system), path=system.place, count=1)
         count = work.warm if first else min(work.warm, 64)
@@ -228,11 +233,18 @@ class Run:
                 "label": system.label,
                 "profile": system.profile,
                 "version": self._versions.get(system.name),
+                "transport": self._transports.get(system.name),
                 "absent": self._absent.get(system.name),
                 "most": system.most(),
             }
             for system in self._all
         ]
+
+
+def forget_names():
+    """All that nobody uses leaves the kernel's caches."""
+    with open("/proc/sys/vm/drop_caches", "w", encoding="utf8") as drop:
+        drop.write("2")
 
 
 def joined(answers):

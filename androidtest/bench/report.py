@@ -168,6 +168,8 @@ def markdown(result):
             text.append("- not measured: %s (%s)" % (system["label"], system["absent"]))
         elif system["version"]:
             text.append("- %s: %s" % (system["label"], system["version"]))
+        elif system["transport"] and (system["transport"] == "uring") != system["name"].endswith("-uring"):
+            text.append("- %s: at the end its requests came over %s" % (system["label"], system["transport"]))
     for work, systems in result["failures"].items():
         text += ["- failed: %s on %s: %s" % (work, system, why) for system, why in systems.items()]
     text += ["\n## What it must show\n", targets_table(result)]

@@ -51,34 +51,29 @@ int64_t DaemonCpu(pid_t daemon) {
 
 // Sets a field by its name; returns false where the task has none such.
 bool SetField(std::string_view name, std::string_view value, Task& task) {
-  int64_t number = 0;
-  const bool numeric = absl::SimpleAtoi(value, &number) && number >= 0;
-  if (name == "path") {
-    task.path = value;
-  } else if (name == "out") {
-    task.out = value;
-  } else if (name == "cwd") {
-    task.cwd = value;
-  } else if (!numeric) {
-    return false;
-  } else if (name == "set") {
-    task.set = number;
-  } else if (name == "count") {
-    task.count = number;
-  } else if (name == "millis") {
-    task.millis = number;
-  } else if (name == "threads") {
-    task.threads = static_cast<int>(number);
-  } else if (name == "daemon") {
-    task.daemon = static_cast<pid_t>(number);
-  } else if (name == "size") {
-    task.size = number;
-  } else if (name == "random") {
-    task.random = number != 0;
-  } else {
-    return false;
+  const std::pair<std::string_view, std::string*> texts[] = {
+      {"path", &task.path}, {"out", &task.out}, {"cwd", &task.cwd}};
+  for (const auto& [field, text] : texts) {
+    if (field != name) continue;
+    *text = value;
+    return true;
   }
-  return true;
+  int64_t threads = 0;
+  int64_t daemon = 0;
+  int64_t random = 0;
+  const std::pair<std::string_view, int64_t*> numbers[] = {
+      {"set", &task.set},   {"count", &task.count}, {"millis", &task.millis},
+      {"size", &task.size}, {"threads", &threads},  {"daemon", &daemon},
+      {"random", &random}};
+  for (const auto& [field, number] : numbers) {
+    if (field != name) continue;
+    if (!absl::SimpleAtoi(value, number) || *number < 0) return false;
+    if (name == "threads") task.threads = static_cast<int>(*number);
+    if (name == "daemon") task.daemon = static_cast<pid_t>(*number);
+    if (name == "random") task.random = *number != 0;
+    return true;
+  }
+  return false;
 }
 
 // Steps `from`, from + threads, ... until the count or the time is over.

@@ -80,6 +80,9 @@ class System:
         """What the daemon says how many requests there were; None: it does not."""
         return None
 
+    def transport(self):
+        return None
+
     def look(self):
         """Remembers the daemon's memory and descriptors at their most."""
         if not self.pid:
@@ -162,7 +165,7 @@ class PassthroughHp(Served):
         if self._uring:
             self.lab.want_uring()
         options = "allow_other,io_uring" if self._uring else "allow_other"
-        return [self._program, "--foreground", *self._flags, "-o", options, self.lower, self.mount]
+        return [self.lab.copy(self._program), "--foreground", *self._flags, "-o", options, self.lower, self.mount]
 
     def start(self):
         super().start()
@@ -215,7 +218,7 @@ class Fused(Served):
         if self._uring:
             self.lab.want_uring()
         os.chmod(self.lower, 0o700)
-        command = [self._fused, *self._flags, "--profile=" + self.profile]
+        command = [self.lab.copy(self._fused), *self._flags, "--profile=" + self.profile]
         command.append("--transport=" + ("uring" if self._uring else "dev"))
         command += ["--%s=%s" % (name, self._path(name)) for name in ("control", "state_dir", "views_dir")]
         if self.profile == "media":
@@ -225,7 +228,7 @@ class Fused(Served):
         return command + [self.lower, self.mount]
 
     def ctl(self, *arguments):
-        return run(self._fusedctl, "--control=" + self._path("control"), *arguments)
+        return run(self.lab.copy(self._fusedctl), "--control=" + self._path("control"), *arguments)
 
     def status(self):
         return json.loads(self.ctl("--json", "status"))
@@ -255,12 +258,20 @@ class Fused(Served):
         if self._view == "shared":
             return ()
         return (
-            self._fusedctl,
+            self.lab.copy(self._fusedctl),
             "--control=" + self._path("control"),
             "run",
             "--package=" + (PACKAGE + str(number) if number else PACKAGE),
             "--",
         )
+
+    def transport(self):
+        """How the requests of what is measured come."""
+        volume = self.status()["volumes"][0]
+        if self._view == "shared":
+            return volume.get("transport")
+        views = [view for view in volume["views"] if view["package"] == PACKAGE]
+        return views[0].get("transport") if views else None
 
     def requests(self):
         return {name: int(n) for name, n in self.status()["volumes"][0]["requests"].items() if int(n)}

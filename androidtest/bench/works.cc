@@ -20,7 +20,7 @@
 namespace fused::androidtest {
 namespace {
 
-constexpr size_t kBlock = 4096;
+constexpr int64_t kBlock = 4096;
 constexpr char kBlockContent[kBlock] = {'x'};
 
 // A path of which the last component is a letter and a number. Digits are
@@ -90,11 +90,11 @@ class Offsets {
   off_t operator()(int64_t number) {
     if (!random_) return number % blocks_ * kBlock;
     state_ = state_ * 6364136223846793005u + 1442695040888963407u;
-    return static_cast<off_t>((state_ >> 33) % blocks_ * kBlock);
+    return static_cast<off_t>(state_ >> 33) % blocks_ * kBlock;
   }
 
  private:
-  uint64_t blocks_;
+  int64_t blocks_;
   bool random_;
   uint64_t state_ = 42;
 };
@@ -279,8 +279,7 @@ Step PrepareFill(const Task& task, Errors&) {
     const int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0660);
     if (errors.Failed(fd)) return;
     for (int64_t left = size; left > 0; left -= kBlock) {
-      if (errors.Failed(
-              write(fd, kBlockContent, std::min<size_t>(kBlock, left)))) {
+      if (errors.Failed(write(fd, kBlockContent, std::min(kBlock, left)))) {
         break;
       }
     }
