@@ -172,12 +172,16 @@ class PolicyManager {
   // Candidate, in force, last good; ends with what was where it can't.
   absl::Status Commit(Candidate candidate, policy::Issues& warnings)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // History::Commit(). Where it is not known what it has left, no delta goes to
+  // the journal: it might be another's.
+  absl::Status CommitHistory() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PutInForce(InForce next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::shared_ptr<const Grants>> Bind(
       const policy::Snapshot& snapshot, const policy::Snapshot& in_force,
       policy::Issues& warnings) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   void Warn(Line line, std::string text);
+  bool warned() const;
 
   StateDir* const state_;
   // Serialises pushes; held over disk and compiler. No request takes it.
