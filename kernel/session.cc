@@ -26,6 +26,7 @@
 #include "absl/status/statusor.h"
 #include "kernel/abort.h"
 #include "kernel/core.h"
+#include "kernel/direct.h"
 #include "kernel/dispatch.h"
 #include "kernel/libfuse.h"
 #include "kernel/negotiate.h"
@@ -44,18 +45,10 @@ constexpr size_t kWriteHeader = sizeof(fuse_in_header) + sizeof(fuse_write_in);
 // Libfuse writes its answers through this. Whether the kernel took one is all
 // that matters to a reply, and any errno but ENOENT libfuse would print.
 ssize_t WriteAnswer(int /*fd*/, struct iovec* parts, int count, void* data) {
-  const int error = static_cast<SessionCore*>(data)->Write(parts, count);
-  if (error == 0) return 1;
-  // ENOENT: interrupted. ENODEV: unmounted. Others are a reply that the kernel
-  // could not make sense of, and the request stays open: the caller would wait
-  // for ever.
-  if (error != ENOENT && error != ENODEV && error != EPIPE) {
-    LOG(ERROR) << "the kernel refused a reply: "
-               << Describe(ErrnoStatus(error));
-    fuse_out_header header;
-    std::memcpy(&header, parts[0].iov_base, sizeof(header));
-    static_cast<SessionCore*>(data)->Answer(header.unique, EIO);
-  }
+  auto& core = *static_cast<SessionCore*>(data);
+  fuse_out_header header;
+  std::memcpy(&header, parts[0].iov_base, sizeof(header));
+  if (core.Took(header.unique, core.Write(parts, count))) return 1;
   errno = ENOENT;
   return -1;
 }
@@ -339,7 +332,7 @@ void Session::Dispatch(const fuse_in_header& header, std::string_view packet) {
       return;
     }
     default:
-      PassToLibfuse(header, packet);
+      if (!ServeDirectly(*core_, header, packet)) PassToLibfuse(header, packet);
   }
 }
 
