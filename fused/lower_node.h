@@ -20,6 +20,9 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/container/inlined_vector.h"
+#include "absl/hash/hash.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
@@ -29,9 +32,9 @@
 #include "fused/media/record.h"
 #include "fused/media/tree.h"
 #include "fused/owner.h"
+#include "fused/peer.h"
 #include "kernel/fd.h"
 #include "kernel/lower.h"
-#include "kernel/session.h"
 #include "kernel/types.h"
 #include "policy/engine.h"
 
@@ -45,40 +48,6 @@ struct Redaction;
 struct Place {
   std::shared_ptr<LowerNode> parent;
   std::string name;
-};
-
-// What other views know of a view: how to reach its kernel's caches. Outlives
-// the view. Thread-safe.
-class Peer {
- public:
-  explicit Peer(uint64_t id) : id_(id) {}
-  Peer(const Peer&) = delete;
-  Peer& operator=(const Peer&) = delete;
-
-  // The view's number, unique in the process.
-  uint64_t id() const { return id_; }
-
-  void SetSession(std::weak_ptr<kernel::Session> session) {
-    absl::MutexLock lock(&mutex_);
-    session_ = std::move(session);
-  }
-  std::weak_ptr<kernel::Session> session() const {
-    absl::MutexLock lock(&mutex_);
-    return session_;
-  }
-
- private:
-  const uint64_t id_;
-  mutable absl::Mutex mutex_;
-  std::weak_ptr<kernel::Session> session_ ABSL_GUARDED_BY(mutex_);
-};
-
-// One node of one view that shows a lower node.
-struct Sighting {
-  std::shared_ptr<const Peer> peer;
-  kernel::NodeId node = 0;
-
-  friend bool operator==(const Sighting&, const Sighting&) = default;
 };
 
 // How the policy sees a node: where it stands, and what stands there.
@@ -202,7 +171,7 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
 
   void AddSighting(const Sighting& sighting);
   void RemoveSighting(const Sighting& sighting);
-  std::vector<Sighting> sightings() const;
+  absl::InlinedVector<Sighting, 4> sightings() const;
   // Whether any but `own` shows it: spares the copy.
   bool SeenElsewhere(const Sighting& own) const;
 
@@ -270,7 +239,7 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   uint64_t facts_generation_ ABSL_GUARDED_BY(mutex_) = 0;
   bool owner_known_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<const Owner> owner_ ABSL_GUARDED_BY(mutex_);
-  std::vector<Sighting> sightings_ ABSL_GUARDED_BY(mutex_);
+  absl::InlinedVector<Sighting, 1> sightings_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const Redaction> redaction_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<LockTable> locks_ ABSL_GUARDED_BY(mutex_);
 };
@@ -406,6 +375,17 @@ class LowerTree {
   friend class LowerNode;
   static constexpr size_t kShards = 32;
 
+  struct OwnerHash {
+    size_t operator()(const std::shared_ptr<const Owner>& owner) const {
+      return absl::HashOf(owner->package, owner->app_id);
+    }
+  };
+  struct OwnerEqual {
+    bool operator()(const std::shared_ptr<const Owner>& a,
+                    const std::shared_ptr<const Owner>& b) const {
+      return *a == *b;
+    }
+  };
   struct Key {
     dev_t device;
     ino_t inode;
@@ -415,10 +395,36 @@ class LowerTree {
     }
     friend bool operator==(const Key&, const Key&) = default;
   };
+  static Key KeyOfNode(const Key& key) { return key; }
+  static Key KeyOfNode(const LowerNode* node) {
+    return {node->device(), node->inode()};
+  }
+  struct KeyHash {
+    using is_transparent = void;
+    template <typename T>
+    size_t operator()(const T& node) const {
+      return absl::HashOf(KeyOfNode(node));
+    }
+  };
+  struct KeyEqual {
+    using is_transparent = void;
+    template <typename T, typename U>
+    bool operator()(const T& a, const U& b) const {
+      return KeyOfNode(a) == KeyOfNode(b);
+    }
+  };
   struct Shard {
     mutable absl::Mutex mutex;
-    absl::flat_hash_map<Key, std::weak_ptr<LowerNode>> nodes
+    // A node that goes takes itself out: what is here may be looked at under
+    // the mutex, and used if it can still be shared.
+    absl::flat_hash_set<LowerNode*, KeyHash, KeyEqual> nodes
         ABSL_GUARDED_BY(mutex);
+
+    std::shared_ptr<LowerNode> Find(const Key& key) const
+        ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+      const auto found = nodes.find(key);
+      return found == nodes.end() ? nullptr : (*found)->weak_from_this().lock();
+    }
   };
 
   LowerTree(kernel::Fd root, const Options& options);
@@ -436,7 +442,9 @@ class LowerTree {
   // Whether descriptors can be given up and had again by file handles.
   void FindHandles();
   Shard& ShardOf(const Key& key);
-  void Remove(const Key& key);
+  void Remove(LowerNode* node);
+  // One for all files that it owns.
+  std::shared_ptr<const Owner> Share(const Owner& owner);
   // Gives descriptors up until the budget is kept again.
   void Sweep();
 
@@ -461,6 +469,10 @@ class LowerTree {
   uint64_t last_making_ ABSL_GUARDED_BY(making_mutex_) = 0;
   absl::btree_set<uint64_t> makings_ ABSL_GUARDED_BY(making_mutex_);
   std::atomic<uint64_t> makings_over_{0};
+  // A leaf.
+  absl::Mutex owners_mutex_;
+  absl::flat_hash_set<std::shared_ptr<const Owner>, OwnerHash, OwnerEqual>
+      owners_ ABSL_GUARDED_BY(owners_mutex_);
   absl::Mutex warm_mutex_;
   std::deque<std::shared_ptr<LowerNode>> warm_ ABSL_GUARDED_BY(warm_mutex_);
   Shard shards_[kShards];

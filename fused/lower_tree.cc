@@ -136,8 +136,7 @@ std::optional<LowerTree::Found> LowerTree::Glance(int parent,
   {
     Shard& shard = ShardOf(key);
     absl::MutexLock lock(&shard.mutex);
-    const auto found = shard.nodes.find(key);
-    if (found != shard.nodes.end()) known = found->second.lock();
+    known = shard.Find(key);
   }
   if (known == nullptr) return std::nullopt;
   absl::MutexLock lock(&known->mutex_);
@@ -208,8 +207,7 @@ absl::StatusOr<LowerTree::Found> LowerTree::Intern(kernel::Fd fd) {
   std::optional<kernel::FileHandle> handle;
   {
     absl::MutexLock lock(&shard.mutex);
-    const auto found = shard.nodes.find(key);
-    if (found != shard.nodes.end()) known = found->second.lock();
+    known = shard.Find(key);
   }
   if (known != nullptr) {
     absl::MutexLock lock(&known->mutex_);
@@ -236,13 +234,13 @@ absl::StatusOr<LowerTree::Found> LowerTree::Intern(kernel::Fd fd) {
   auto fresh = std::make_shared<LowerNode>(this, *stat, std::move(fd));
   {
     absl::MutexLock lock(&shard.mutex);
-    std::weak_ptr<LowerNode>& slot = shard.nodes[key];
-    std::shared_ptr<LowerNode> other = slot.lock();
+    std::shared_ptr<LowerNode> other = shard.Find(key);
     if (other != nullptr && other != known) {
       // Another thread was as quick, for the same inode: `fresh` holds it open.
       known = std::move(other);
     } else {
-      slot = fresh;
+      shard.nodes.erase(key);
+      shard.nodes.insert(fresh.get());
       known = nullptr;
     }
   }
@@ -295,14 +293,22 @@ bool LowerTree::AwaitMakings(uint64_t over) {
   return makings_over() != over;
 }
 
-void LowerTree::Remove(const Key& key) {
+void LowerTree::Remove(LowerNode* node) {
+  const Key key = KeyOfNode(node);
   Shard& shard = ShardOf(key);
   absl::MutexLock lock(&shard.mutex);
   const auto found = shard.nodes.find(key);
   // A new node of that number may have taken the place.
-  if (found != shard.nodes.end() && found->second.expired()) {
-    shard.nodes.erase(found);
-  }
+  if (found != shard.nodes.end() && *found == node) shard.nodes.erase(found);
+}
+
+std::shared_ptr<const Owner> LowerTree::Share(const Owner& owner) {
+  // Of more apps than that some are the same twice.
+  constexpr size_t kMost = 1 << 16;
+  auto shared = std::make_shared<const Owner>(owner);
+  absl::MutexLock lock(&owners_mutex_);
+  if (owners_.size() >= kMost) owners_.clear();
+  return *owners_.insert(std::move(shared)).first;
 }
 
 void LowerTree::Sweep() {
@@ -318,8 +324,8 @@ void LowerTree::Sweep() {
     {
       absl::MutexLock lock(&shard.mutex);
       nodes.reserve(shard.nodes.size());
-      for (const auto& [key, weak] : shard.nodes) {
-        if (std::shared_ptr<LowerNode> node = weak.lock()) {
+      for (LowerNode* const held : shard.nodes) {
+        if (std::shared_ptr<LowerNode> node = held->weak_from_this().lock()) {
           nodes.push_back(std::move(node));
         }
       }

@@ -473,7 +473,6 @@ class View : public kernel::Operations {
   const ViewIdentity identity_;
   const std::shared_ptr<Peer> peer_;
   const struct timespec mounted_;
-  // Of all nodeids: file handles of an exported mount are no later mount's.
   const uint64_t generation_;
   Counters counters_;
   Retries retries_;
@@ -492,8 +491,7 @@ class View : public kernel::Operations {
   // Set before initialized_.
   kernel::Connection connection_;
   std::atomic<bool> passthrough_{false};
-  // The epoch that StillInstalled() was last asked for, twice, plus one for
-  // yes.
+  // The epoch that StillInstalled() was asked for, twice, plus one for yes.
   mutable std::atomic<uint64_t> installed_{0};
 };
 

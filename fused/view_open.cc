@@ -105,7 +105,7 @@ absl::StatusOr<View::NewHandle> View::OpenNode(
   record.rule = decision.rule;
   std::optional<AppLimits::Share> share = ShareOf(actor);
   if (!share.has_value()) return kernel::ErrnoStatus(EMFILE);
-  auto handle = std::make_shared<Handle>(record, node);
+  auto handle = files_.Make(record.id, record, node);
   handle->share = *std::move(share);
   if (descriptor.valid()) handle->SetDescriptor(std::move(descriptor));
 

@@ -11,8 +11,10 @@
 #include <optional>
 #include <utility>
 
+#include "absl/log/log.h"
 #include "absl/synchronization/mutex.h"
 #include "kernel/libfuse.h"
+#include "kernel/status.h"
 
 namespace fused::kernel {
 namespace {
@@ -99,6 +101,30 @@ int SessionCore::WriteToDevice(const struct iovec* parts, int count) {
     struct pollfd ready = {device_, POLLOUT, 0};
     poll(&ready, 1, -1);
   }
+}
+
+bool SessionCore::Deliver(uint64_t unique, int error, const void* body,
+                          size_t size) {
+  struct fuse_out_header header = {};
+  header.len = static_cast<uint32_t>(sizeof(header) + size);
+  header.error = -error;
+  header.unique = unique;
+  const struct iovec parts[] = {{&header, sizeof(header)},
+                                {const_cast<void*>(body), size}};
+  return Took(unique, Write(parts, size == 0 ? 1 : 2));
+}
+
+bool SessionCore::Took(uint64_t unique, int error) {
+  if (error == 0) return true;
+  // ENOENT: interrupted. ENODEV: unmounted. Others are a reply that the kernel
+  // could not make sense of, and the request stays open: the caller would wait
+  // for ever.
+  if (error != ENOENT && error != ENODEV && error != EPIPE) {
+    LOG(ERROR) << "the kernel refused a reply: "
+               << Describe(ErrnoStatus(error));
+    Answer(unique, EIO);
+  }
+  return false;
 }
 
 void SessionCore::Answer(uint64_t unique, int error) {

@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -81,6 +82,11 @@ class SessionCore {
   // Sends one message; retries what can be. 0 or an errno.
   int Write(const struct iovec* parts, int count);
   int WriteToDevice(const struct iovec* parts, int count);
+  // Answers a request whose handler has an answer. False: the kernel did not
+  // take it.
+  bool Deliver(uint64_t unique, int error, const void* body, size_t size);
+  // Whether the kernel took the answer to `unique`, by what Write() said.
+  bool Took(uint64_t unique, int error);
   // Answers the request `unique` with a bare errno (0 is success).
   void Answer(uint64_t unique, int error);
 

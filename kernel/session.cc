@@ -26,6 +26,7 @@
 #include "absl/status/statusor.h"
 #include "kernel/abort.h"
 #include "kernel/core.h"
+#include "kernel/direct.h"
 #include "kernel/dispatch.h"
 #include "kernel/libfuse.h"
 #include "kernel/negotiate.h"
@@ -61,20 +62,11 @@ ssize_t WriteInitAnswer(SessionCore& core, const struct iovec* parts,
 // Libfuse writes its answers through this. Whether the kernel took one is all
 // that matters to a reply, and any errno but ENOENT libfuse would print.
 ssize_t WriteAnswer(int /*fd*/, struct iovec* parts, int count, void* data) {
-  auto* const core = static_cast<SessionCore*>(data);
-  if (core->answers_init) return WriteInitAnswer(*core, parts, count);
-  const int error = core->Write(parts, count);
-  if (error == 0) return 1;
-  // ENOENT: interrupted. ENODEV: unmounted. Others are a reply that the kernel
-  // could not make sense of, and the request stays open: the caller would wait
-  // for ever.
-  if (error != ENOENT && error != ENODEV && error != EPIPE) {
-    LOG(ERROR) << "the kernel refused a reply: "
-               << Describe(ErrnoStatus(error));
-    fuse_out_header header;
-    std::memcpy(&header, parts[0].iov_base, sizeof(header));
-    core->Answer(header.unique, EIO);
-  }
+  auto& core = *static_cast<SessionCore*>(data);
+  if (core.answers_init) return WriteInitAnswer(core, parts, count);
+  fuse_out_header header;
+  std::memcpy(&header, parts[0].iov_base, sizeof(header));
+  if (core.Took(header.unique, core.Write(parts, count))) return 1;
   errno = ENOENT;
   return -1;
 }
@@ -405,7 +397,7 @@ void Session::Dispatch(const fuse_in_header& header, std::string_view packet) {
       return;
     }
     default:
-      PassToLibfuse(header, packet);
+      if (!ServeDirectly(*core_, header, packet)) PassToLibfuse(header, packet);
   }
 }
 
