@@ -23,6 +23,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "fused/listings.h"
 #include "fused/locks.h"
 #include "fused/media/index.h"
 #include "fused/media/key.h"
@@ -51,12 +52,16 @@ struct Place {
 // the view. Thread-safe.
 class Peer {
  public:
-  explicit Peer(uint64_t id) : id_(id) {}
+  explicit Peer(uint64_t id, std::optional<uid_t> app = std::nullopt)
+      : id_(id), app_(app) {}
   Peer(const Peer&) = delete;
   Peer& operator=(const Peer&) = delete;
 
   // The view's number, unique in the process.
   uint64_t id() const { return id_; }
+  // Whose it is; nothing: everybody's.
+  std::optional<uid_t> app() const { return app_; }
+  Listings& listings() const { return listings_; }
 
   void SetSession(std::weak_ptr<kernel::Session> session) {
     absl::MutexLock lock(&mutex_);
@@ -69,6 +74,8 @@ class Peer {
 
  private:
   const uint64_t id_;
+  const std::optional<uid_t> app_;
+  mutable Listings listings_;
   mutable absl::Mutex mutex_;
   std::weak_ptr<kernel::Session> session_ ABSL_GUARDED_BY(mutex_);
 };
@@ -312,6 +319,9 @@ class LowerTree {
 
   // The node of a file handle; ESTALE: its inode is gone. Its place is not set.
   absl::StatusOr<Found> FindHandle(const kernel::FileHandle& handle);
+
+  // The node of a file handle, if there is one; null: nobody knows it.
+  std::shared_ptr<LowerNode> FindKnown(const kernel::FileHandle& handle);
 
   // Keeps a node, and what was found out of it, beyond its last use, until many
   // others have been kept since: a shared mount forgets a file between the

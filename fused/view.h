@@ -30,8 +30,10 @@
 #include "fused/node.h"
 #include "fused/retries.h"
 #include "fused/rules.h"
+#include "fused/telling.h"
 #include "fused/told_names.h"
 #include "fused/view_parts.h"
+#include "fused/visibility.h"
 #include "kernel/invalidation.h"
 #include "kernel/operations.h"
 #include "kernel/session.h"
@@ -83,8 +85,9 @@ class View : public kernel::Operations {
   void ListHandles(std::optional<uid_t> uid, bool stale_only,
                    control::v1::HandlesResponse& response) const;
 
-  // After a change of rules: makes the kernel look every name up again.
-  void TellRules() const;
+  // After a change of rules: makes the kernel look every name up again. True:
+  // it will be told of listings.
+  bool TellRules() const;
   // Posts what waits for names of listings before `epoch`. False: none.
   bool PostListings(uint64_t epoch) const;
   // Takes open files back, but for those that the kernel serves: how many.
@@ -245,10 +248,6 @@ class View : public kernel::Operations {
   absl::Status CheckNew(const Actor& actor, const policy::Object& made,
                         policy::OperationSet operations,
                         std::string_view name) const;
-  // Whether LOOKUP of anything of that name (a directory, or not, where that
-  // is known) is allowed; kDepends: on what the file is. For kNever the lower
-  // tree is not asked.
-  enum class Visibility { kNever, kDepends, kAlways };
   Visibility Sees(const Actor& actor, const policy::Location& location,
                   std::string_view name, std::optional<bool> directory) const;
   // In which mode the actor's opens of the object are served.
@@ -296,12 +295,15 @@ class View : public kernel::Operations {
                                                 const std::string& name);
   // What stands at the target now, under the parent's names_mutex.
   absl::Status Refresh(const Actor& actor, Target& target);
-  // Enters the node that the actor gets for the target, with one lookup more,
-  // and fills the entry. Undone by nodes_.Forget().
   // Whether callers of a mount that all share get different answers there, so
   // that no name is cached.
   bool IsShownDifferently(const Actor& actor,
                           const policy::Location& location) const;
+  // Whether the kernel may keep that there is no such name.
+  bool KeepsAbsence(const Actor& actor, kernel::NodeId parent,
+                    std::string_view name) const;
+  // Enters the node that the actor gets for the target, with one lookup more,
+  // and fills the entry. Undone by nodes_.Forget().
   std::shared_ptr<Node> EnterNode(const Actor& actor, const Target& target,
                                   kernel::Entry& entry);
   // Enters and answers; takes the node back if the kernel did not take it.
@@ -314,14 +316,11 @@ class View : public kernel::Operations {
   // not at all.
   bool AsTold(const Target& target) const;
   void Told(const Target& target, Node& node);
-  // The kernel has moved its name as the lower tree has.
   void ToldMoved(const Target& from, const Target& to, bool exchanged);
 
   // view_attributes.cc
   struct stat Present(const struct stat& lower, const Facts& facts,
                       const Actor& actor) const;
-  // Whether there may be names in it that the actor must not know of.
-  bool HidesNames(const Actor& actor, const policy::Location& directory) const;
   kernel::Attributes AttributesOf(const Actor& actor, const LowerNode& lower,
                                   int own_writers, const struct stat& stat,
                                   const Facts& facts) const;
@@ -337,10 +336,10 @@ class View : public kernel::Operations {
                                   const kernel::SetAttributes& values) const;
 
   // view_names.cc
-  // Makes what `make` makes at the target and answers with its entry. `make`
-  // gets the parent's descriptor.
   // A name was made or removed there.
   void NameChanged(LowerNode& parent, std::string_view name) const;
+  // Makes what `make` makes at the target and answers with its entry. `make`
+  // gets the parent's descriptor.
   void MakeName(const kernel::Caller& caller, kernel::NodeId parent,
                 const char* name, mode_t type, policy::Operation operation,
                 const std::function<absl::Status(int parent)>& make,
@@ -454,9 +453,12 @@ class View : public kernel::Operations {
                            bool data) const;
   // The same, this node included.
   void InvalidateEverywhere(const LowerNode& lower, bool data) const;
-  // Tells other views that a name changed. After the reply.
-  void PostName(const LowerNode& parent, kernel::NodeId own,
-                std::string_view name, bool directory_went = false) const;
+  // Tells other views of a name and its directory. Before the reply: who is
+  // answered, and then waits (`fusedctl sync`), waits for this.
+  void TellName(const Node& parent, std::string_view name,
+                NameChange change) const;
+  void TellMoved(const Actor& actor, const Target& from,
+                 const Target& to) const;
   // Whether another view took the file's last name away, which this view's
   // kernel may not know of yet: a name that led here is no longer its.
   bool IsLeftBehind(Node& node) const;
@@ -469,6 +471,7 @@ class View : public kernel::Operations {
   const VolumeContext context_;
   const ViewIdentity identity_;
   const std::shared_ptr<Peer> peer_;
+  const Telling telling_;
   const struct timespec mounted_;
   // Of all nodeids: a file handle of an exported mount must not name another
   // file of a later one, where ids are given anew.
@@ -477,8 +480,7 @@ class View : public kernel::Operations {
   Retries retries_;
   NodeTable nodes_;
   // The other users' roots, of a shared view with a tree for each user. All are
-  // the kernel's root node: which one it is, the caller's user says. So what
-  // stands in it is looked up for each caller.
+  // the kernel's root node: which one it is, the caller's user says.
   mutable absl::Mutex roots_mutex_;
   mutable absl::flat_hash_map<uint32_t, std::shared_ptr<Node>> roots_
       ABSL_GUARDED_BY(roots_mutex_);
@@ -489,8 +491,7 @@ class View : public kernel::Operations {
   // Set before initialized_.
   kernel::Connection connection_;
   std::atomic<bool> passthrough_{false};
-  // Of an app view: the epoch that StillInstalled() was last asked for, twice,
-  // plus one where the answer was yes.
+  // The epoch that StillInstalled() was asked for, twice, plus one for yes.
   mutable std::atomic<uint64_t> installed_{0};
 };
 
