@@ -430,7 +430,13 @@ absl::StatusOr<control::Backend::RunReply> Daemon::Run(
 }
 
 absl::Status Daemon::Sync(absl::Duration timeout) {
-  if (invalidations_->Sync(timeout)) return absl::OkStatus();
+  const absl::Time deadline = absl::Now() + timeout;
+  for (const std::unique_ptr<Volume>& volume : volumes_) {
+    if (!volume->SyncLower(deadline - absl::Now())) {
+      return absl::DeadlineExceededError("changes below are still read");
+    }
+  }
+  if (invalidations_->Sync(deadline - absl::Now())) return absl::OkStatus();
   return absl::DeadlineExceededError("invalidations are still queued");
 }
 

@@ -19,11 +19,13 @@ void EndFormerRules(const std::shared_ptr<const policy::Snapshot>& before,
                     control::v1::PushResponse& response) {
   const absl::Time deadline = absl::Now() + kDrainTimeout;
   const policy::Changes changes(before, after);
+  bool listings = false;
   // At once, for a request that hangs is no reason to leave the caches as they
   // are.
   for (const std::unique_ptr<Volume>& volume : volumes) {
     const Volume::Told told = volume->TellRules(changes);
     volume->CountTold(told);
+    listings = listings || told.listings;
     response.set_views_told(response.views_told() + told.views);
     response.set_views_spared(response.views_spared() + told.spared);
   }
@@ -32,7 +34,6 @@ void EndFormerRules(const std::shared_ptr<const policy::Snapshot>& before,
         "a request that began under the former rules is not answered yet: "
         "what it is about may be decided by them");
   }
-  bool listings = false;
   for (const std::unique_ptr<Volume>& volume : volumes) {
     listings = volume->PostListings(changes, after->epoch()) || listings;
   }

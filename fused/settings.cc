@@ -221,6 +221,14 @@ class Reader {
     TakeWord<config::v1::Passthrough>(
         "passthrough", flags_.passthrough,
         {{"auto", config::v1::AUTO}, {"off", config::v1::OFF}}, passthrough);
+    auto watch = volume.watch_lower() == config::v1::WATCH_LOWER_OFF
+                     ? config::v1::WATCH_LOWER_OFF
+                     : config::v1::WATCH_LOWER_AUTO;
+    TakeWord<config::v1::WatchLower>("watch_lower", flags_.watch_lower,
+                                     {{"auto", config::v1::WATCH_LOWER_AUTO},
+                                      {"off", config::v1::WATCH_LOWER_OFF}},
+                                     watch);
+    volume.set_watch_lower(watch);
     volume.set_profile(profile);
     volume.set_passthrough(passthrough);
     if (flags_.max_stack_depth.has_value()) {
@@ -367,6 +375,7 @@ Issue Origin::At(std::string_view field, std::string reason,
       {"name", of_volume && flags_.volume.has_value()},
       {"passthrough", of_volume && flags_.passthrough.has_value()},
       {"profile", of_volume && flags_.profile.has_value()},
+      {"watch_lower", of_volume && flags_.watch_lower.has_value()},
       {"max_stack_depth", of_volume && flags_.max_stack_depth.has_value()}};
   Issue issue = file_.At(field, std::move(reason), warning);
   for (const auto& [name, given] : kGiven) {

@@ -54,6 +54,7 @@ struct FlagValues {
   std::optional<std::string> transport;
   std::optional<std::string> passthrough;
   std::optional<std::string> profile;
+  std::optional<std::string> watch_lower;
   std::optional<std::string> admin_uids;
   std::optional<std::string> metrics_textfile;
   std::optional<uint32_t> threads;

@@ -161,24 +161,26 @@ void View::FindStale(std::vector<StaleFile>& stale) const {
   }
 }
 
-void View::TellRules() const {
+bool View::TellRules() const {
   const std::shared_ptr<kernel::Session> session = this->session();
-  if (session == nullptr || !session->initialized() || session->ended()) return;
+  if (session == nullptr || !session->initialized() || session->ended()) {
+    return false;
+  }
   // A root is never looked up; what it shows may be other than before.
   session->InvalidateInode(kernel::kRootNode, false).IgnoreError();
   // Without epochs: name by name.
   if (!session->IncrementEpoch().ok()) ExpireAllNames();
+  return Telling::Listings(*context_.invalidations, *peer_);
 }
 
 bool View::PostListings(uint64_t epoch) const {
-  bool posted = false;
+  bool posted = Telling::Listings(*context_.invalidations, *peer_);
   for (const std::shared_ptr<DirectoryHandle>& handle : directories_.All()) {
     const uint64_t last = handle->listed.load(std::memory_order_acquire);
     if (last == 0 || last >= epoch) continue;
     // The kernel enters the names of a listing that it has been given while it
     // holds the directory, by the epoch that is then: this waits for that.
-    context_.invalidations->PostEntry(peer_->session(), handle->node->id(),
-                                      ".fused");
+    context_.invalidations->PostListing(peer_->session(), handle->node->id());
     posted = true;
   }
   return posted;

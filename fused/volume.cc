@@ -180,7 +180,27 @@ bool Volume::Concerns(const policy::Changes& changes, const View& view) {
                            : changes.ForPackage(identity.package, identity.uid);
 }
 
+void Volume::WatchLower() {
+  if (settings_.config.watch_lower() == config::v1::WATCH_LOWER_OFF) {
+    watch_reason_ = "turned off (--watch_lower=off)";
+    return;
+  }
+  absl::StatusOr<std::unique_ptr<LowerWatch>> watch = LowerWatch::Start(
+      *trees_, Telling(shared_.invalidations,
+                       settings_.posix() ? nullptr : shared_.rules));
+  if (watch.ok()) {
+    watch_ = *std::move(watch);
+  } else {
+    watch_reason_ = kernel::Describe(watch.status());
+  }
+}
+
+bool Volume::SyncLower(absl::Duration timeout) {
+  return watch_ == nullptr || watch_->Sync(timeout);
+}
+
 absl::Status Volume::Mount() {
+  WatchLower();
   absl::StatusOr<std::shared_ptr<Mounted>> mounted = NewMounted({});
   if (!mounted.ok()) return mounted.status();
   absl::StatusOr<kernel::Fd> mount = Serve(*mounted);
@@ -291,12 +311,7 @@ void Volume::Tell(const ViewIdentity& identity, std::string_view what) const {
 
 void Volume::InvalidateAll() {
   for (const std::shared_ptr<Mounted>& mounted : views()) {
-    kernel::Session& session = *mounted->session;
-    if (!session.initialized() || session.ended()) continue;
-    if (!session.IncrementEpoch().ok()) {
-      // A kernel without epochs: name by name.
-      mounted->view.ExpireAllNames();
-    }
+    mounted->view.TellRules();
   }
 }
 
@@ -305,7 +320,7 @@ Volume::Told Volume::TellRules(const policy::Changes& changes) {
   if (settings_.posix()) return told;
   for (const std::shared_ptr<Mounted>& mounted : views()) {
     if (Concerns(changes, mounted->view)) {
-      mounted->view.TellRules();
+      told.listings = mounted->view.TellRules() || told.listings;
       ++told.views;
     } else {
       ++told.spared;

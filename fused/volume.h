@@ -19,10 +19,12 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/time.h"
 #include "fused/app_limits.h"
 #include "fused/audit/log.h"
 #include "fused/counters.h"
 #include "fused/lower_node.h"
+#include "fused/lower_watch.h"
 #include "fused/media/index.h"
 #include "fused/metrics/registry.h"
 #include "fused/metrics/requests.h"
@@ -103,6 +105,8 @@ class Volume {
   struct Told {
     uint64_t views = 0;
     uint64_t spared = 0;
+    // Listings wait to be dropped.
+    bool listings = false;
   };
   Told TellRules(const policy::Changes& changes);
   void CountTold(const Told& told);
@@ -115,6 +119,10 @@ class Volume {
   void Unmount();
   // Takes back what waits for locks; when the loop has stopped.
   void CancelWaits();
+
+  // Waits until what others changed below before the call has been posted.
+  // False: `timeout` ran out.
+  bool SyncLower(absl::Duration timeout);
 
   // Compares the media index with the lower tree.
   absl::StatusOr<control::v1::ScanResponse> Scan();
@@ -146,6 +154,7 @@ class Volume {
          std::unique_ptr<UserTrees> trees);
 
   void FindWarnings();
+  void WatchLower();
   // A superblock that serves, on a detached mount.
   absl::StatusOr<kernel::Fd> Serve(const std::shared_ptr<Mounted>& mounted);
   absl::StatusOr<std::shared_ptr<Mounted>> NewMounted(ViewIdentity identity);
@@ -179,6 +188,9 @@ class Volume {
   MountedList views_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, uint64_t, std::less<>> fallbacks_
       ABSL_GUARDED_BY(mutex_);
+  // Null: for this reason. Set by Mount(); goes before what it tells.
+  std::unique_ptr<LowerWatch> watch_;
+  std::string watch_reason_;
 };
 
 }  // namespace fused

@@ -2,6 +2,7 @@
 #include <cerrno>
 #include <string>
 
+#include "absl/time/time.h"
 #include "fused/expiry.h"
 #include "fused/media_requests.h"
 #include "fused/volume.h"
@@ -95,6 +96,13 @@ void Volume::FillStatus(control::v1::VolumeStatus& status) const {
   status.set_nodes(nodes);
   status.set_unanswered(unanswered);
   status.set_expired(expired);
+  status.set_watch_lower(watch_ != nullptr);
+  status.set_watch_lower_reason(watch_reason_);
+  if (watch_ != nullptr) {
+    const LowerWatch::Stats watched = watch_->stats();
+    status.set_lower_changes(watched.changes);
+    status.set_lower_overflows(watched.overflows);
+  }
   for (const LowerTree* tree : trees_->All()) {
     if (tree->media() != nullptr) FillMedia(*tree, *status.mutable_media());
   }
@@ -107,6 +115,11 @@ void Volume::FillStatus(control::v1::VolumeStatus& status) const {
   out.set_coalesced(posted.coalesced);
   out.set_overflows(posted.overflows);
   out.set_queued(posted.queued);
+  out.set_listings(posted.listings);
+  out.set_lag_microseconds(
+      static_cast<uint64_t>(absl::ToInt64Microseconds(posted.lag)));
+  out.set_longest_lag_microseconds(
+      static_cast<uint64_t>(absl::ToInt64Microseconds(posted.longest_lag)));
   out.set_views_told(views_told_.load(std::memory_order_relaxed));
   out.set_views_spared(views_spared_.load(std::memory_order_relaxed));
 }
@@ -126,9 +139,9 @@ absl::StatusOr<control::v1::ScanResponse> Volume::Scan() {
 void Volume::Maintain(int64_t now, const std::atomic<bool>& stop,
                       control::v1::MaintainResponse& response) {
   if (settings_.posix()) return;
+  const Telling telling(shared_.invalidations, shared_.rules);
   for (LowerTree* tree : trees_->All()) {
-    const ExpiryResult result =
-        ExpireFiles(*tree, *shared_.invalidations, now, stop);
+    const ExpiryResult result = ExpireFiles(*tree, telling, now, stop);
     AddExpired(name(), *tree, result, response);
   }
 }

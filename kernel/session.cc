@@ -31,16 +31,11 @@
 #include "kernel/libfuse.h"
 #include "kernel/negotiate.h"
 #include "kernel/packet.h"
+#include "kernel/session_buffer.h"
 #include "kernel/status.h"
 
 namespace fused::kernel {
 namespace {
-
-// One request with its header, as large as it can be.
-constexpr size_t kPage = 4096;
-constexpr size_t kBufferSize = kMaxTransfer + kPage;
-// A WRITE's data begins on a page, so that it can be written with O_DIRECT.
-constexpr size_t kWriteHeader = sizeof(fuse_in_header) + sizeof(fuse_write_in);
 
 // Says FUSE_OVER_IO_URING in libfuse's answer to INIT.
 ssize_t WriteInitAnswer(SessionCore& core, const struct iovec* parts,
@@ -165,59 +160,6 @@ fuse_session* NewFuseSession(SessionCore* core, int device) {
 }
 
 }  // namespace
-
-struct Session::Buffer::Impl {
-  // For a packet of any kind.
-  Impl() : Impl(kPage, kPage + kBufferSize, kPage - kWriteHeader) {}
-  Impl(size_t alignment, size_t room, size_t offset)
-      : allocated((room + alignment - 1) / alignment * alignment),
-        memory(static_cast<char*>(std::aligned_alloc(alignment, allocated))),
-        start(memory.get() + offset) {}
-
-  enum Borrowed { kBorrowed };
-  explicit Impl(Borrowed) : allocated(0), start(nullptr) {}
-
-  struct Free {
-    void operator()(char* p) const { std::free(p); }
-  };
-  const size_t allocated;
-  std::unique_ptr<char, Free> memory;
-  char* start;
-  size_t size = 0;  // of the packet in it
-};
-
-Session::Buffer::Buffer() : Buffer(std::make_unique<Impl>()) {}
-Session::Buffer::Buffer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Session::Buffer::~Buffer() = default;
-
-std::unique_ptr<Session::Buffer> Session::Buffer::Copy() const {
-  const bool aligned = request().opcode == FUSE_WRITE;
-  const size_t offset = aligned ? kPage - kWriteHeader : 0;
-  auto impl = std::make_unique<Impl>(aligned ? kPage : alignof(max_align_t),
-                                     offset + impl_->size, offset);
-  std::memcpy(impl->start, impl_->start, impl_->size);
-  impl->size = impl_->size;
-  return std::unique_ptr<Buffer>(new Buffer(std::move(impl)));
-}
-
-size_t Session::Buffer::bytes() const { return impl_->allocated; }
-
-std::unique_ptr<Session::Buffer> Session::Buffer::Empty() {
-  return std::unique_ptr<Buffer>(
-      new Buffer(std::make_unique<Impl>(Impl::kBorrowed)));
-}
-
-void Session::Buffer::Put(std::string_view packet) {
-  impl_->start = const_cast<char*>(packet.data());  // only read
-  impl_->size = packet.size();
-}
-
-RequestId Session::Buffer::request() const {
-  if (impl_->size < sizeof(fuse_in_header)) return {};
-  fuse_in_header header;
-  std::memcpy(&header, impl_->start, sizeof(header));
-  return {header.unique, header.opcode, header.uid};
-}
 
 absl::StatusOr<std::unique_ptr<Session>> Session::Create(
     const Options& options, Operations* operations, Fd device,

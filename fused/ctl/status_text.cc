@@ -102,10 +102,17 @@ std::string VolumeText(const control::v1::VolumeStatus& volume) {
                     volume.backing_ids(), " backing ids, ",
                     volume.descriptors(), " descriptors"));
   const auto& told = volume.invalidations();
-  line("told", absl::StrCat(told.entries(), " entries, ", told.inodes(),
-                            " inodes, ", told.epochs(), " epochs, ",
-                            told.coalesced(), " coalesced, ", told.overflows(),
-                            " overflows, ", told.queued(), " queued"));
+  line("told",
+       absl::StrCat(told.entries(), " entries, ", told.inodes(), " inodes, ",
+                    told.listings(), " listings, ", told.epochs(), " epochs, ",
+                    told.coalesced(), " coalesced, ", told.overflows(),
+                    " overflows, ", told.queued(), " queued"));
+  line("below",
+       volume.watch_lower()
+           ? absl::StrCat("watched, ", volume.lower_changes(), " changes, ",
+                          volume.lower_overflows(), " overflows")
+           : absl::StrCat("not watched: ",
+                          Printable(volume.watch_lower_reason())));
   if (volume.has_media()) line("media", Media(volume.media()));
   if (volume.expired() != 0) {
     line("too late", absl::StrCat(volume.expired()));

@@ -261,6 +261,7 @@ void PutInvalidations(const Inputs& in, Exposition& out) {
              "What kernels were told to forget.");
   out.Sample({{"kind", "entry"}}, all.entries());
   out.Sample({{"kind", "inode"}}, all.inodes());
+  out.Sample({{"kind", "listing"}}, all.listings());
   out.Sample({{"kind", "epoch"}}, all.epochs());
   out.One("fused_invalidations_coalesced", kCounter,
           "Invalidations that were posted twice and sent once.",
@@ -273,6 +274,11 @@ void PutInvalidations(const Inputs& in, Exposition& out) {
              "spared, for the change does not concern them.");
   out.Sample({{"result", "told"}}, all.views_told());
   out.Sample({{"result", "spared"}}, all.views_spared());
+  out.One("fused_invalidation_lag_microseconds", kCounter,
+          "From changes until kernels were told, together.",
+          all.lag_microseconds());
+  out.One("fused_invalidation_longest_lag_microseconds", kGauge,
+          "The longest of these.", all.longest_lag_microseconds());
   out.One("fused_invalidation_queue_length", kGauge, "Invalidations that wait.",
           all.queued());
 }

@@ -147,6 +147,8 @@ TEST_F(RenderTest, Names) {
                           "gauge fused_descriptors",
                           "gauge fused_epoch",
                           "gauge fused_handles",
+                          "counter fused_invalidation_lag_microseconds",
+                          "gauge fused_invalidation_longest_lag_microseconds",
                           "counter fused_invalidation_overflows",
                           "gauge fused_invalidation_queue_length",
                           "counter fused_invalidations",

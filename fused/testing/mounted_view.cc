@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <cerrno>
 #include <thread>
 #include <utility>
 
@@ -121,7 +122,10 @@ Answer MountedView::Call(uint32_t opcode, kernel::NodeId node,
 
 Answer MountedView::Lookup(kernel::NodeId parent, std::string_view name,
                            From from) {
-  return Call(FUSE_LOOKUP, parent, Terminated(name), from);
+  Answer answer = Call(FUSE_LOOKUP, parent, Terminated(name), from);
+  // As the kernel takes it: there is none, and that may be kept.
+  if (answer.error == 0 && answer.node() == 0) answer.error = ENOENT;
+  return answer;
 }
 
 kernel::NodeId MountedView::Walk(std::string_view path, From from) {
