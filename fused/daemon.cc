@@ -18,7 +18,6 @@
 #include "fused/explain.h"
 #include "fused/media_requests.h"
 #include "fused/profile.h"
-#include "fused/rules_change.h"
 #include "fused/version.h"
 #include "kernel/mount.h"
 #include "kernel/status.h"
@@ -117,6 +116,8 @@ bool Daemon::Prepare(StartError& error) {
 
   invalidations_ = std::make_unique<kernel::InvalidationWorker>(
       kernel::InvalidationWorker::Options{});
+  rules_change_ =
+      std::make_unique<RulesChange>(&volumes_, invalidations_.get());
   // Lower files belong to media_rw, whoever makes them.
   const bool media =
       std::any_of(settings_.volumes.begin(), settings_.volumes.end(),
@@ -215,12 +216,12 @@ bool Daemon::MountVolumes(StartError& error) {
   if (absl::Status status = BindGrants(); !status.ok()) {
     return Fail(error, kExitInternal, status);
   }
-  policies_->SetEnforcer([this](const auto& before, const auto& after,
-                                const Retired& former) {
-    control::v1::PushResponse response;
-    EndFormerRules(before, after, former, volumes_, *invalidations_, response);
-    return response;
-  });
+  policies_->SetEnforcer(
+      [this](const auto& before, const auto& after, const Retired& former) {
+        control::v1::PushResponse response;
+        rules_change_->EndFormer(before, after, former, response);
+        return response;
+      });
   return true;
 }
 
@@ -231,6 +232,7 @@ bool Daemon::TakeDropIns(StartError& error) {
                     [this](const control::v1::PushRequest& request) {
                       control::v1::PushResponse response =
                           policies_->Push(request, state::v1::Origin::DROP_IN);
+                      AddDraining(response);
                       TellPush(request.kind() == control::v1::PushRequest::APPS,
                                "drop-in", request.peer_uid(), response);
                       return response;
@@ -274,6 +276,7 @@ void Daemon::Stop() {
   if (policies_ != nullptr) {
     policies_->OnChange(nullptr);
     policies_->SetEnforcer(nullptr);
+    rules_change_ = nullptr;
     // Grants hold lower nodes, which the volumes' trees outlive.
     policies_->SetBinder(nullptr).IgnoreError();
     grants_ = nullptr;
