@@ -18,7 +18,6 @@
 #include "fused/explain.h"
 #include "fused/media_requests.h"
 #include "fused/profile.h"
-#include "fused/rules_change.h"
 #include "fused/version.h"
 #include "kernel/mount.h"
 #include "kernel/status.h"
@@ -139,6 +138,8 @@ bool Daemon::Prepare(StartError& error) {
 
   invalidations_ = std::make_unique<kernel::InvalidationWorker>(
       kernel::InvalidationWorker::Options{});
+  rules_change_ =
+      std::make_unique<RulesChange>(&volumes_, invalidations_.get());
   // Lower files belong to media_rw, whoever makes them.
   const bool media =
       std::any_of(settings_.volumes.begin(), settings_.volumes.end(),
@@ -237,12 +238,12 @@ bool Daemon::MountVolumes(StartError& error) {
   if (absl::Status status = BindGrants(); !status.ok()) {
     return Fail(error, kExitInternal, status);
   }
-  policies_->SetEnforcer([this](const auto& before, const auto& after,
-                                const Retired& former) {
-    control::v1::PushResponse response;
-    EndFormerRules(before, after, former, volumes_, *invalidations_, response);
-    return response;
-  });
+  policies_->SetEnforcer(
+      [this](const auto& before, const auto& after, const Retired& former) {
+        control::v1::PushResponse response;
+        rules_change_->EndFormer(before, after, former, response);
+        return response;
+      });
   return true;
 }
 
@@ -280,6 +281,7 @@ void Daemon::Stop() {
   if (policies_ != nullptr) {
     policies_->OnChange(nullptr);
     policies_->SetEnforcer(nullptr);
+    rules_change_ = nullptr;
     // Grants hold lower nodes, which the volumes' trees outlive.
     policies_->SetBinder(nullptr).IgnoreError();
     grants_ = nullptr;

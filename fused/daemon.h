@@ -22,6 +22,7 @@
 #include "fused/metrics/registry.h"
 #include "fused/metrics/render.h"
 #include "fused/policy_manager.h"
+#include "fused/rules_change.h"
 #include "fused/settings.h"
 #include "fused/state_dir.h"
 #include "fused/timer.h"
@@ -117,6 +118,8 @@ class Daemon : public control::Backend {
   control::v1::PushResponse ReloadFile(const std::string& path,
                                        control::v1::PushRequest::Kind kind,
                                        uid_t uid);
+  // Says what earlier pushes have left, too.
+  void AddDraining(control::v1::PushResponse& response) const;
   void TellPush(bool apps, std::string_view what, uid_t uid,
                 const control::v1::PushResponse& response);
   static std::string PackageOf(const policy::Snapshot& snapshot, uid_t uid);
@@ -147,6 +150,7 @@ class Daemon : public control::Backend {
   std::unique_ptr<AppLimits> limits_;
   std::unique_ptr<media::Index> index_;
   std::vector<std::unique_ptr<Volume>> volumes_;
+  std::unique_ptr<RulesChange> rules_change_;
   std::unique_ptr<kernel::Loop> loop_;
   std::unique_ptr<control::Server> server_;
   enum class State { kStarting, kServing, kStopping };

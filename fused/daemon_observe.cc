@@ -14,7 +14,7 @@
 #include "fused/daemon.h"
 #include "fused/metrics/exposition.h"
 #include "fused/metrics/render.h"
-#include "fused/rules_change.h"
+#include "fused/shown_text.h"
 #include "kernel/fd.h"
 #include "kernel/packet.h"
 #include "kernel/status.h"
@@ -45,8 +45,9 @@ audit::v1::Record RecordOf(std::string_view what, uid_t uid,
   if (!response.accepted() && response.issues_size() > 0) {
     const control::v1::Issue& first = response.issues(0);
     absl::StrAppend(&text, "; ", response.issues_size(),
-                    " issues: ", first.file(), ":", first.line(), ": ",
-                    first.field(), ": ", first.reason());
+                    " issues: ", ShownText(first.file()), ":", first.line(),
+                    ": ", ShownText(first.field()), ": ",
+                    ShownText(first.reason()));
   }
   audit::v1::Record record =
       audit::NewRecord(audit::v1::Record::PUSH, std::move(text));
@@ -156,6 +157,11 @@ void Daemon::TellPush(bool apps, std::string_view what, uid_t uid,
                           : counts.unchanged);
 }
 
+void Daemon::AddDraining(control::v1::PushResponse& response) const {
+  if (!response.accepted()) return;
+  response.set_draining(rules_change_->draining());
+}
+
 control::v1::PushResponse Daemon::Push(
     const control::v1::PushRequest& request) {
   return PushFrom(request, state::v1::Origin::PUSH);
@@ -164,6 +170,7 @@ control::v1::PushResponse Daemon::Push(
 control::v1::PushResponse Daemon::PushFrom(
     const control::v1::PushRequest& request, state::v1::Origin::Kind origin) {
   control::v1::PushResponse response = policies_->Push(request, origin);
+  AddDraining(response);
   // Also where nothing has changed: somebody may hold what an earlier push
   // forbade.
   if (request.revoke() != control::v1::PushRequest::REVOKE_UNSPECIFIED &&
@@ -192,6 +199,7 @@ bool Daemon::TakeDropIns(StartError& error) {
       [this](const control::v1::PushRequest& request) {
         control::v1::PushResponse response =
             policies_->Push(request, state::v1::Origin::DROP_IN);
+        AddDraining(response);
         TellPush(request.kind() == control::v1::PushRequest::APPS, "drop-in",
                  request.peer_uid(), response);
         return response;
@@ -204,6 +212,7 @@ bool Daemon::TakeDropIns(StartError& error) {
 control::v1::PushResponse Daemon::Rollback(
     const control::v1::RollbackRequest& request) {
   control::v1::PushResponse response = policies_->Rollback(request);
+  AddDraining(response);
   TellPush(request.apps(), request.apps() ? "rollback of apps" : "rollback",
            request.peer_uid(), response);
   return response;
@@ -212,6 +221,7 @@ control::v1::PushResponse Daemon::Rollback(
 control::v1::PushResponse Daemon::ChangeApps(
     const control::v1::AppsDeltaRequest& request) {
   control::v1::PushResponse response = policies_->ChangeApps(request);
+  AddDraining(response);
   if (!request.dry_run()) {
     TellPush(true, "change of apps", request.peer_uid(), response);
   }

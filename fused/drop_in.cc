@@ -52,6 +52,14 @@ std::string TextOf(const PushResponse& response, const std::string& path) {
       : response.changed() ? ""
                            : "  (unchanged)",
       "\n");
+  if (!response.draining().empty()) {
+    absl::StrAppend(&text, "warning: ", response.draining(), "\n");
+  }
+  if (response.stale_handles() != 0) {
+    absl::StrAppend(&text, response.stale_handles(),
+                    " open files stay with the kernel: "
+                    "fusedctl handles --stale\n");
+  }
   for (const control::v1::Issue& issue : response.issues()) {
     absl::StrAppend(&text, control::FromMessage(issue).ToString(), "\n");
   }

@@ -80,18 +80,18 @@ class View : public kernel::Operations {
     return peer_->session().lock();
   }
 
-  // Appends a description of each open handle (of `uid` only, where given; the
-  // stale only, which the kernel serves and the rules forbid).
+  // Appends what is open (of `uid` only, where given; the stale only, which the
+  // kernel serves and the rules forbid); beyond kMostListed it counts.
   void ListHandles(std::optional<uid_t> uid, bool stale_only,
                    control::v1::HandlesResponse& response) const;
 
-  // After a change of rules: makes the kernel look every name up again. True:
-  // it will be told of listings.
+  // After new rules: has every name looked up again. True: by the worker.
   bool TellRules() const;
   // Posts what waits for names of listings before `epoch`. False: none.
   bool PostListings(uint64_t epoch) const;
-  // Takes open files back, but for those that the kernel serves: how many.
-  uint64_t AfterRules(const policy::Changes& changes);
+  // Takes open files back, but for those that the kernel serves; reads none
+  // after `deadline`.
+  StaleCount AfterRules(const policy::Changes* changes, absl::Time deadline);
   void FindStale(std::vector<StaleFile>& stale) const;
 
   // kernel::Operations.
@@ -423,8 +423,8 @@ class View : public kernel::Operations {
                                                const Intent& intent) const;
 
   // view_recheck.cc
-  static bool ShowsLocation(const Handle& handle);
-  Standing StandingOf(const Actor& actor, const Handle& handle) const;
+  Standing StandingOf(const Actor& actor, const Handle& handle,
+                      bool may_read = true) const;
   // EACCES where the rules in force forbid what the handle was opened for.
   absl::Status Recheck(const Handle& handle) const;
 

@@ -252,13 +252,62 @@ TEST_F(ServerTest, ALongAnswer) {
   EXPECT_EQ("SERVING", Ask(client, StatusRequest()).status().state());
 }
 
-TEST_F(ServerTest, HalfAMessageIsGivenUp) {
+TEST_F(ServerTest, HalfAMessageIsGivenUpAndToldSo) {
   options_.message_timeout = absl::Milliseconds(50);
   Start();
+  for (const bool ends : {false, true}) {
+    auto socket = ConnectUnix(options_.socket);
+    ASSERT_TRUE(socket.ok());
+    ASSERT_TRUE(SendSome(socket->get(), std::string("\0\0\0\4x", 5), {}).ok());
+    if (ends) shutdown(socket->get(), SHUT_WR);
+    EXPECT_EQ(ResponseIn(ReadAll(*socket)).error_number(),
+              ends ? EBADMSG : ETIMEDOUT);
+  }
+  // Who has said nothing, and is done, is told nothing.
   auto socket = ConnectUnix(options_.socket);
   ASSERT_TRUE(socket.ok());
-  ASSERT_TRUE(SendSome(socket->get(), std::string("\0\0\0\4x", 5), {}).ok());
+  ASSERT_EQ(shutdown(socket->get(), SHUT_WR), 0);
   EXPECT_EQ("", ReadAll(*socket));
+}
+
+TEST_F(ServerTest, AnAcceptedPushIsAnsweredSoHoweverMuchThereIsToSay) {
+  backend_.on_push = [](const v1::PushRequest& request) {
+    v1::PushResponse response;
+    response.set_accepted(true);
+    response.set_version(7);
+    response.set_more_holders(5);
+    for (int i = 0; i < 20; ++i) {
+      response.add_holders()->set_path(std::string(1 << 20, 'x'));
+    }
+    response.mutable_diff()->set_complete(true);
+    response.mutable_diff()->add_changes()->set_path("some");
+    return response;
+  };
+  Start();
+  Client client = Connect();
+  v1::Request request;
+  request.mutable_push();
+  const v1::Response response = Ask(client, request);
+  EXPECT_EQ(response.error_number(), 0) << response.error();
+  EXPECT_TRUE(response.push().accepted());
+  EXPECT_EQ(response.push().version(), 7u);
+  EXPECT_EQ(response.push().more_holders(), 25u);
+  EXPECT_FALSE(response.push().diff().complete());
+}
+
+// It is kept in the history and in the audit log, as often as it is pushed.
+TEST_F(ServerTest, AFilesNameIsCut) {
+  std::string name;
+  backend_.on_push = [&name](const v1::PushRequest& request) {
+    name = request.file_name();
+    return v1::PushResponse();
+  };
+  Start();
+  Client client = Connect();
+  v1::Request request;
+  request.mutable_push()->set_file_name(std::string(1 << 20, 'x'));
+  Ask(client, request);
+  EXPECT_EQ(name.size(), 1024u);
 }
 
 TEST_F(ServerTest, ManyIdleConnectionsDelayNobody) {

@@ -38,10 +38,15 @@ void PrintEffects(const control::v1::PushResponse& response) {
   if (!response.draining().empty()) {
     std::printf("warning: %s\n", Printable(response.draining()).c_str());
   }
-  if (response.stale_handles() != 0 && response.holders().empty()) {
+  if (response.stale_handles() != 0 &&
+      (response.holders().empty() || response.killed() != 0)) {
     std::printf(
         "%s open files stay with the kernel: fusedctl handles --stale\n",
         absl::StrCat(response.stale_handles()).c_str());
+  }
+  if (response.unread_handles() != 0) {
+    std::printf("%s of them may tell a location: they were not read in time\n",
+                absl::StrCat(response.unread_handles()).c_str());
   }
   for (const control::v1::Holder& holder : response.holders()) {
     std::printf("held  uid %u  %s  %s:%s  (%s)  pids %s\n", holder.uid(),
@@ -52,6 +57,10 @@ void PrintEffects(const control::v1::PushResponse& response) {
                 holder.pids().empty()
                     ? "-"
                     : absl::StrJoin(holder.pids(), ",").c_str());
+  }
+  if (response.more_holders() != 0) {
+    std::printf("held  %s further open files\n",
+                absl::StrCat(response.more_holders()).c_str());
   }
   if (response.killed() != 0) {
     std::printf("killed %s\n", absl::StrCat(response.killed()).c_str());
