@@ -286,7 +286,7 @@ Loop::Stats Loop::stats() const {
   stats.stuck = impl_->stuck.load();
   stats.parked = impl_->parked_count.load();
   stats.parked_bytes = impl_->parked_bytes.load();
-  stats.seats = impl_->seats_running.load();
+  impl_->CountRings(stats);
   stats.expired = impl_->expired.load();
   stats.refused = impl_->refused.load();
   stats.aborted = impl_->aborted.load();

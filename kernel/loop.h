@@ -75,6 +75,8 @@ class Loop {
     size_t parked_bytes = 0;
     // Threads that serve over io_uring.
     int seats = 0;
+    int rings = 0;
+    size_t ring_bytes = 0;
     // Ever.
     uint64_t expired = 0;
     uint64_t refused = 0;

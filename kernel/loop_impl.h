@@ -63,6 +63,7 @@ struct Loop::Impl {
     size_t slot = 0;  // in the table
     uint64_t key = 0;
     int queue = 0;
+    bool stands_in = false;
     std::weak_ptr<Session> session;
     std::thread thread;
     std::atomic<bool> left{false};
@@ -107,13 +108,15 @@ struct Loop::Impl {
 
   // Seats at the queues of the session's ring, where it has one. loop_ring.cc.
   void StartSeats(Entry& entry);
-  bool AddSeat(const Entry& entry, int queue) ABSL_LOCKS_EXCLUDED(seats_mu);
+  bool AddSeat(const Entry& entry, int queue, bool stands_in)
+      ABSL_LOCKS_EXCLUDED(seats_mu);
   void RunSeat(const Seat& seat, Session& session);
   void ServeSeat(const Seat& seat, Session& session, Session::Buffer& buffer);
   // One more for each that is stuck. Whether a session has as many as it may,
   // and all of them are stuck.
   bool StaffSeats(const std::vector<WorkerTable::Work>& stuck_seats)
       ABSL_LOCKS_EXCLUDED(seats_mu);
+  void CountRings(Stats& stats) ABSL_LOCKS_EXCLUDED(seats_mu);
   // Joins those that have left, or makes all leave.
   void JoinSeats(bool all) ABSL_LOCKS_EXCLUDED(seats_mu);
 
@@ -159,7 +162,6 @@ struct Loop::Impl {
   std::array<std::unique_ptr<Seat>, WorkerTable::kSeats> seats
       ABSL_GUARDED_BY(seats_mu);
   bool seats_end ABSL_GUARDED_BY(seats_mu) = false;
-  std::atomic<int> seats_running{0};
 
   absl::Mutex park_mu;
   std::deque<Parked> parked ABSL_GUARDED_BY(park_mu);

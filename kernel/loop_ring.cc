@@ -44,7 +44,7 @@ void Loop::Impl::StartSeats(Entry& entry) {
   if (!session.initialized() || session.ring() == nullptr) return;
   for (int queue = 0; queue < session.ring()->queues(); ++queue) {
     for (int i = 0; i < options.seats_per_queue; ++i) {
-      if (AddSeat(entry, queue)) continue;
+      if (AddSeat(entry, queue, /*stands_in=*/false)) continue;
       // The kernel waits for each queue to be served.
       LOG(ERROR) << "FUSE over io_uring: there are too many threads: "
                  << Describe(session.Abort());
@@ -53,7 +53,7 @@ void Loop::Impl::StartSeats(Entry& entry) {
   }
 }
 
-bool Loop::Impl::AddSeat(const Entry& entry, int queue) {
+bool Loop::Impl::AddSeat(const Entry& entry, int queue, bool stands_in) {
   absl::MutexLock lock(&seats_mu);
   const auto free = std::find(seats.begin(), seats.end(), nullptr);
   if (free == seats.end() || seats_end) return false;
@@ -61,13 +61,12 @@ bool Loop::Impl::AddSeat(const Entry& entry, int queue) {
   seat->slot = WorkerTable::kMost + static_cast<size_t>(free - seats.begin());
   seat->key = entry.key;
   seat->queue = queue;
+  seat->stands_in = stands_in;
   seat->session = entry.session;
-  seats_running.fetch_add(1);
   seat->thread =
       std::thread([this, seat = seat.get(), session = entry.session]() mutable {
         RunSeat(*seat, *session);
         session = nullptr;
-        seats_running.fetch_sub(1);
         seat->left.store(true);
       });
   *free = std::move(seat);
@@ -80,7 +79,7 @@ void Loop::Impl::RunSeat(const Seat& seat, Session& session) {
   RunOn(seat.queue);
   Ring* const ring = session.ring();
   absl::StatusOr<std::unique_ptr<RingSeat>> place =
-      RingSeat::Create(ring, seat.queue);
+      RingSeat::Create(ring, seat.queue, seat.stands_in);
   if (!place.ok()) {
     LOG(ERROR) << "FUSE over io_uring: " << Describe(place.status());
     ring->Fail();
@@ -141,7 +140,7 @@ bool Loop::Impl::StaffSeats(const std::vector<WorkerTable::Work>& stuck_seats) {
     if (entry == nullptr) continue;
     for (int have = queue.seats;
          have < wanted && session.seats < options.max_seats &&
-         AddSeat(*entry, which.second);
+         AddSeat(*entry, which.second, /*stands_in=*/true);
          ++have) {
       ++session.seats;
     }
@@ -150,6 +149,23 @@ bool Loop::Impl::StaffSeats(const std::vector<WorkerTable::Work>& stuck_seats) {
   return std::any_of(sessions.begin(), sessions.end(), [](const auto& one) {
     return one.second.seats == one.second.stuck;
   });
+}
+
+void Loop::Impl::CountRings(Stats& stats) {
+  std::map<uint64_t, std::shared_ptr<Session>> sessions;
+  {
+    absl::MutexLock lock(&seats_mu);
+    for (const std::unique_ptr<Seat>& seat : seats) {
+      if (seat == nullptr || seat->left.load()) continue;
+      ++stats.seats;
+      sessions.try_emplace(seat->key, seat->session.lock());
+    }
+  }
+  for (const auto& [key, session] : sessions) {
+    if (session == nullptr) continue;
+    ++stats.rings;
+    stats.ring_bytes += session->ring()->stats().bytes;
+  }
 }
 
 void Loop::Impl::JoinSeats(bool all) {

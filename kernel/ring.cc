@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -99,6 +100,13 @@ Ring::Entry* Ring::Find(uint64_t unique) const {
   return nullptr;
 }
 
+void Ring::NoteFile(uint64_t node) {
+  for (const std::atomic<uint64_t>& file : files_) {
+    if (file.load(std::memory_order_relaxed) == node) return;
+  }
+  files_[next_file_.fetch_add(1) % files_.size()].store(node);
+}
+
 void Ring::Post(Entry* entry) {
   {
     absl::MutexLock lock(&mu_);
@@ -132,9 +140,10 @@ Ring::Stats Ring::stats() const {
 }
 
 struct RingSeat::Impl {
-  Impl(Ring* ring, int queue)
+  Impl(Ring* ring, int queue, bool stands_in)
       : ring(ring),
         queue(queue),
+        kicks(stands_in),
         memory(static_cast<char*>(
             std::aligned_alloc(kPage, kPage + ring->payload_))) {}
   ~Impl() {
@@ -145,6 +154,11 @@ struct RingSeat::Impl {
   io_uring_sqe* Submission();
   void Send(Ring::Entry* entry, uint32_t command);
   void WaitForWake();
+  // An entry for the seat's next request.
+  void Register();
+  void Kick();
+  // Commits nothing: a request that a kick has made.
+  void Drop(Ring::Entry* entry);
   // False: the ring has stopped.
   bool TakePosted();
   bool Reap(io_uring_cqe* cqe, std::string_view& packet);
@@ -157,6 +171,7 @@ struct RingSeat::Impl {
 
   Ring* const ring;
   const int queue;
+  bool kicks;
   // The packet, with what follows its fixed part on the second page. Not the
   // entry's memory: that is the kernel's again once the request is answered,
   // when the handler may still be at it.
@@ -167,6 +182,8 @@ struct RingSeat::Impl {
   int held = 0;
   // At whose request the thread is.
   Ring::Entry* current = nullptr;
+  // That is answered with a node.
+  bool makes_entry = false;
 };
 
 absl::Status RingSeat::Impl::Open() {
@@ -213,6 +230,47 @@ void RingSeat::Impl::WaitForWake() {
   sqe->user_data = kWake;
 }
 
+void RingSeat::Impl::Register() {
+  Ring::Entry* const entry = ring->NewEntry(queue);
+  if (entry == nullptr) return;
+  Send(entry, FUSE_IO_URING_CMD_REGISTER);
+  if (std::exchange(kicks, true)) Kick();
+}
+
+// The kernel puts a request that found no entry free into one that is committed
+// later, but not into one that is registered later. So a request is made that
+// goes into the new entry: its commit fetches what waits. NOTIFY_RETRIEVE of
+// nothing makes one, at the queue of the processor that asks; the node has to
+// be a regular file that the kernel knows. Without one, what waits does so
+// until another request of the queue is answered.
+void RingSeat::Impl::Kick() {
+  io_uring_submit(&uring);
+  fuse_notify_retrieve_out out = {};
+  // No request of the kernel's own has such a number.
+  out.notify_unique = (uint64_t{1} << 62) + 2 * ring->kicks_.fetch_add(1);
+  fuse_out_header header = {};
+  header.len = sizeof(header) + sizeof(out);
+  header.error = FUSE_NOTIFY_RETRIEVE;
+  const struct iovec parts[] = {{&header, sizeof(header)}, {&out, sizeof(out)}};
+  for (std::atomic<uint64_t>& file : ring->files_) {
+    out.nodeid = file.load(std::memory_order_relaxed);
+    if (out.nodeid == 0) continue;
+    if (writev(ring->device_, parts, 2) >= 0) return;
+    // Forgotten.
+    uint64_t expected = out.nodeid;
+    file.compare_exchange_strong(expected, 0);
+  }
+}
+
+void RingSeat::Impl::Drop(Ring::Entry* entry) {
+  fuse_out_header out = {};
+  out.len = sizeof(out);
+  out.unique = entry->unique.exchange(0);
+  std::memcpy(entry->header.in_out, &out, sizeof(out));
+  entry->header.ring_ent_in_out.payload_sz = 0;
+  Send(entry, FUSE_IO_URING_CMD_COMMIT_AND_FETCH);
+}
+
 bool RingSeat::Impl::TakePosted() {
   for (Ring::Entry* entry : ring->TakePosted()) {
     Send(entry, FUSE_IO_URING_CMD_COMMIT_AND_FETCH);
@@ -241,8 +299,23 @@ bool RingSeat::Impl::Reap(io_uring_cqe* cqe, std::string_view& packet) {
     return false;
   }
   packet = Arrive(entry);
-  if (!packet.empty()) current = entry;
-  return !packet.empty();
+  if (packet.empty()) {
+    ring->Fail();
+    return false;
+  }
+  fuse_in_header in;
+  std::memcpy(&in, packet.data(), sizeof(in));
+  if (in.opcode == FUSE_NOTIFY_REPLY) {
+    packet = {};
+    Drop(entry);
+    return true;
+  }
+  current = entry;
+  makes_entry = in.opcode == FUSE_LOOKUP || in.opcode == FUSE_CREATE;
+  const bool of_file = in.opcode == FUSE_OPEN || in.opcode == FUSE_READ ||
+                       in.opcode == FUSE_WRITE || in.opcode == FUSE_SETLKW;
+  if (of_file) ring->NoteFile(in.nodeid);
+  return true;
 }
 
 std::string_view RingSeat::Impl::Arrive(Ring::Entry* entry) {
@@ -276,8 +349,9 @@ RingSeat::~RingSeat() {
 }
 
 absl::StatusOr<std::unique_ptr<RingSeat>> RingSeat::Create(Ring* ring,
-                                                           int queue) {
-  auto impl = std::make_unique<Impl>(ring, queue);
+                                                           int queue,
+                                                           bool stands_in) {
+  auto impl = std::make_unique<Impl>(ring, queue, stands_in);
   if (absl::Status status = impl->Open(); !status.ok()) return status;
   impl->WaitForWake();
   return std::unique_ptr<RingSeat>(new RingSeat(std::move(impl)));
@@ -288,11 +362,8 @@ std::optional<std::string_view> RingSeat::Next() {
   seat.current = nullptr;
   for (;;) {
     if (!seat.TakePosted()) return std::nullopt;
-    if (seat.held == 0) {
-      // The one that it had is kept by its request.
-      Ring::Entry* const entry = seat.ring->NewEntry(seat.queue);
-      if (entry != nullptr) seat.Send(entry, FUSE_IO_URING_CMD_REGISTER);
-    }
+    // The one that it had is kept by its request.
+    if (seat.held == 0) seat.Register();
     const int submitted = io_uring_submit_and_wait(&seat.uring, 1);
     if (submitted < 0 && submitted != -EINTR && submitted != -EAGAIN) {
       LOG(ERROR) << "io_uring_enter: " << Describe(ErrnoStatus(-submitted));
@@ -345,6 +416,11 @@ std::optional<int> Ring::Answer(uint64_t unique, const struct iovec* parts,
   entry->header.ring_ent_in_out.payload_sz = static_cast<uint32_t>(used);
   // A thread's own goes with its wait for the next.
   if (seat != nullptr && seat->current == entry) {
+    fuse_entry_out made;
+    if (seat->makes_entry && out.error == 0 && used >= sizeof(made)) {
+      std::memcpy(&made, entry->memory, sizeof(made));
+      if (S_ISREG(made.attr.mode)) NoteFile(made.nodeid);
+    }
     seat->Send(entry, FUSE_IO_URING_CMD_COMMIT_AND_FETCH);
   } else {
     Post(entry);

@@ -93,6 +93,7 @@ class Ring {
   // Null where there may be no more.
   Entry* NewEntry(int queue) ABSL_LOCKS_EXCLUDED(mu_);
   Entry* Find(uint64_t unique) const;
+  void NoteFile(uint64_t node);
   // Has some seat commit the answer that is in it.
   void Post(Entry* entry) ABSL_LOCKS_EXCLUDED(mu_);
   // What was posted.
@@ -106,6 +107,10 @@ class Ring {
   std::atomic<bool> stopped_{false};
   std::atomic<bool> failed_{false};
   std::atomic<size_t> seats_{0};
+  std::atomic<uint64_t> kicks_{0};
+  // Nodes of regular files that the kernel knew a moment ago, or 0.
+  std::array<std::atomic<uint64_t>, 8> files_{};
+  std::atomic<size_t> next_file_{0};
 
   absl::Mutex mu_;
   std::vector<Entry*> posted_ ABSL_GUARDED_BY(mu_);
@@ -119,8 +124,10 @@ class Ring {
 // thread.
 class RingSeat {
  public:
-  static absl::StatusOr<std::unique_ptr<RingSeat>> Create(Ring* ring,
-                                                          int queue);
+  // `stands_in`: there are other seats at the queue, and requests that wait.
+  // The thread must run on the queue's processor.
+  static absl::StatusOr<std::unique_ptr<RingSeat>> Create(Ring* ring, int queue,
+                                                          bool stands_in);
   RingSeat(const RingSeat&) = delete;
   RingSeat& operator=(const RingSeat&) = delete;
   ~RingSeat();
