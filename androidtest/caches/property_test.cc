@@ -3,6 +3,7 @@
 // and none is another's. In the own view at once, in others after a sync.
 //
 //   FUSED_CACHES_SEED=7 repeats a sequence.
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -16,10 +17,12 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "androidtest/caches/world.h"
@@ -29,6 +32,7 @@
 #include "androidtest/harness/fixture.h"
 #include "androidtest/harness/matchers.h"
 #include "androidtest/harness/outcome.h"
+#include "androidtest/harness/program.h"
 #include "gtest/gtest.h"
 #include "proto/control.pb.h"
 
@@ -42,6 +46,25 @@ uint64_t Seed() {
   return std::chrono::system_clock::now().time_since_epoch().count() % 1000000;
 }
 
+// PATH: its names, by getdents(2) alone: opendir(3) asks for the directory's
+// times, by which the kernel may find out that what it keeps is old.
+APP_PROGRAM(RawList) {
+  const int fd = open(arguments[0].c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return Failed("open");
+  std::string names;
+  alignas(dirent64) char buffer[4096];
+  ssize_t size;
+  while ((size = getdents64(fd, buffer, sizeof(buffer))) > 0) {
+    for (ssize_t i = 0; i < size;) {
+      const auto* entry = reinterpret_cast<const dirent64*>(buffer + i);
+      absl::StrAppend(&names, entry->d_name, "\n");
+      i += entry->d_reclen;
+    }
+  }
+  close(fd);
+  return size < 0 ? Failed("getdents64") : Done(0, names);
+}
+
 // One of those who act.
 struct Player {
   std::string package;
@@ -49,7 +72,8 @@ struct Player {
   App app;
 };
 
-class CachesTest : public DeviceTest {
+// With changes below, or without anybody who listens for them.
+class CachesTest : public DeviceTest, public testing::WithParamInterface<bool> {
  protected:
   CachesTest() : random_(first_) {}
 
@@ -57,9 +81,12 @@ class CachesTest : public DeviceTest {
     DeviceTest::SetUp();
     if (IsSkipped()) return;
     RecordProperty("seed", absl::StrCat(first_));
-    device_.emplace(
-        Device::Options{.policy = world_.Policy(1), .packages = Packages()});
-    for (const char* name : {"one", "two"}) {
+    Device::Options options;
+    options.policy = world_.Policy(1);
+    options.packages = Packages();
+    if (!watched()) options.flags = {"--watch_lower=off"};
+    device_.emplace(std::move(options));
+    for (const char* name : {"one", "two", "plain"}) {
       ASSERT_TRUE(MakeDirectories(device_->LowerPath(name)));
     }
     ASSERT_TRUE(device_->Start());
@@ -73,6 +100,8 @@ class CachesTest : public DeviceTest {
           {package, View::kShared, device_->Launch(package, View::kShared)});
     }
   }
+
+  bool watched() const { return GetParam(); }
 
   std::vector<Package> Packages() const {
     std::vector<Package> packages;
@@ -99,13 +128,15 @@ class CachesTest : public DeviceTest {
   // Mostly where something is, was or may come.
   std::string SomePath() {
     static const auto* const kNames = new std::vector<std::string>{
-        "a", "b", "c", "d", "e", ".h", ".trashed-1999999999-a", ".nomedia"};
+        "a", "b", "c", "d", "e", "f", ".h", ".trashed-1999999999-g"};
     const std::vector<std::string> paths = world_.Paths();
-    if (!paths.empty() && Number(100) < 40) return One(paths);
-    std::vector<std::string> directories = world_.Directories();
-    std::string above = One(directories);
-    if (above.empty() || Number(100) < 10) above = "one/d";
-    if (std::count(above.begin(), above.end(), '/') > 2) above = "two";
+    if (!paths.empty() && Number(100) < 55) return One(paths);
+    std::string above = One(world_.Directories());
+    if (above.empty() || Number(100) < 5) above = "one/d";
+    if (std::count(above.begin(), above.end(), '/') > 2) above = "plain";
+    if (Number(60) == 0) return above + "/.nomedia";
+    // One that no kernel has heard of.
+    if (Number(3) == 0) return absl::StrCat(above, "/n", ++fresh_);
     return absl::StrCat(above, "/", One(*kNames));
   }
 
@@ -133,27 +164,47 @@ class CachesTest : public DeviceTest {
   }
   static Result StatOf(const Outcome& outcome) {
     Result result = Of(outcome);
-    if (outcome.ok() && S_ISREG(outcome.attributes.mode())) {
+    if (!outcome.ok()) return result;
+    if (S_ISREG(outcome.attributes.mode())) {
       result.size = outcome.attributes.size();
+    } else {
+      result.links = static_cast<int64_t>(outcome.attributes.links());
     }
     return result;
   }
-  static Result ListOf(Outcome outcome) {
+  static Result ListOf(const Outcome& outcome) {
     Result result = Of(outcome);
     if (!outcome.ok()) return result;
-    std::sort(outcome.names.begin(), outcome.names.end());
-    result.names = std::move(outcome.names);
+    std::vector<std::string> names =
+        absl::StrSplit(outcome.data, '\n', absl::SkipEmpty());
+    std::erase(names, ".");
+    std::erase(names, "..");
+    std::sort(names.begin(), names.end());
+    result.names = std::move(names);
     return result;
   }
   static Outcome RenameBy(const App& app, const std::string& from,
                           const std::string& to, unsigned flags);
 
+  // Whose kernel knows what the others may not have been told yet: the number
+  // of a player with a view of its own, or one of these.
+  static constexpr int kEverybodyKnows = -1;
+  static constexpr int kSharedKernel = 100;
+  static constexpr int kNobodysKernel = 101;
+  std::optional<std::string> ActOrLook(int& changed_by);
+
   // Behind the daemon's back.
-  std::optional<std::string> ChangeBelow();
+  std::optional<std::string> ChangeBelow(const std::string& path);
 
   // One operation of the player's; what differs.
-  std::optional<std::string> Act(const Player& player);
+  std::optional<std::string> Act(const Player& player, const std::string& path);
   std::optional<std::string> Look(const Player& player);
+  std::optional<std::string> List(const Player& player,
+                                  const std::string& directory);
+  // Everybody looks at it, and at the directory that it is in.
+  std::optional<std::string> Witness(const std::string& path);
+  // Something happens that everybody has looked at before, and does after.
+  std::optional<std::string> ActBeforeWitnesses();
 
   std::optional<std::string> Compare(const Player& player,
                                      const std::string& what,
@@ -176,6 +227,7 @@ class CachesTest : public DeviceTest {
   std::optional<Control> control_;
   std::vector<Player> players_;
   int64_t answers_ = 0;
+  int fresh_ = 0;
 };
 
 bool CachesTest::ChangeRules() {
@@ -189,7 +241,7 @@ bool CachesTest::ChangeRules() {
   }
   std::vector<std::string> veils;
   for (const char* veil :
-       {"one/a", "one/d", "one/d/b", "two/e/a", "two/d", "one/e/d", "two/b"}) {
+       {"one/c", "one/d", "one/d/b", "two/e/c", "two/d", "one/e/d", "two/b"}) {
     if (Number(3) == 0) veils.emplace_back(veil);
   }
   world_.SetVeils(std::move(veils));
@@ -211,33 +263,75 @@ std::optional<std::string> CachesTest::Look(const Player& player) {
   const bool sees = Sees(player.package);
   const std::string path = SomePath();
   if (Number(2) == 0) {
-    return Compare(player, "stat " + path, world_.Stat(sees, path),
+    return Compare(player, "stat " + path,
+                   world_.Stat(sees, path, player.view == View::kShared),
                    StatOf(player.app.Stat(path)));
   }
   const std::string directory = One(world_.Directories());
   if (directory.empty()) return std::nullopt;
+  return List(player, directory);
+}
+
+std::optional<std::string> CachesTest::List(const Player& player,
+                                            const std::string& directory) {
+  const bool sees = Sees(player.package);
   std::optional<std::string> difference;
   // Again: from what the kernel has kept.
   for (int i = 0; i < 2 && !difference.has_value(); ++i) {
-    difference = Compare(player, absl::StrCat("list ", directory, " ", i),
-                         world_.List(sees, directory),
-                         ListOf(player.app.List(directory)));
+    difference =
+        Compare(player, absl::StrCat("list ", directory, " ", i),
+                world_.List(sees, directory),
+                ListOf(player.app.Run("RawList", {player.app.At(directory)})));
   }
   return difference;
 }
 
-std::optional<std::string> CachesTest::Act(const Player& player) {
+std::optional<std::string> CachesTest::Witness(const std::string& path) {
+  if (!Sync()) return "the daemon does not answer";
+  for (const Player& player : players_) {
+    const bool sees = Sees(player.package);
+    std::optional<std::string> difference =
+        Compare(player, "stat " + path,
+                world_.Stat(sees, path, player.view == View::kShared),
+                StatOf(player.app.Stat(path)));
+    if (!difference.has_value()) {
+      difference = List(player, path.substr(0, path.rfind('/')));
+    }
+    if (difference.has_value()) return difference;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> CachesTest::ActBeforeWitnesses() {
+  const std::string path = SomePath();
+  std::optional<std::string> difference = Witness(path);
+  if (difference.has_value()) return difference;
+  const int kind = Number(8);
+  if (kind == 0) {
+    if (!ChangeRules()) return "the push was refused";
+  } else if (kind == 1 && watched()) {
+    difference = ChangeBelow(path);
+  } else {
+    difference = Act(One(players_), path);
+  }
+  return difference.has_value() ? difference : Witness(path);
+}
+
+std::optional<std::string> CachesTest::Act(const Player& player,
+                                           const std::string& path) {
   const bool sees = Sees(player.package);
   const App& app = player.app;
-  const std::string path = SomePath();
   const int64_t size = 1 + Number(9);
   const std::string text(static_cast<size_t>(size), 'x');
-  switch (Number(8)) {
+  // So that names meet.
+  const bool crowded = world_.Paths().size() > 60;
+  switch (crowded && Number(2) == 0 ? 4 : Number(9)) {
     case 0:
     case 1:
       return Compare(player, "create " + path, world_.Create(sees, path, size),
                      Of(app.Create(path, text)));
     case 2:
+    case 6:
       return Compare(player, "write " + path, world_.Write(sees, path, size),
                      Of(app.Overwrite(path, text)));
     case 3:
@@ -270,28 +364,32 @@ std::optional<std::string> CachesTest::Act(const Player& player) {
   }
 }
 
-std::optional<std::string> CachesTest::ChangeBelow() {
-  const std::string path = SomePath();
+std::optional<std::string> CachesTest::ChangeBelow(const std::string& path) {
   const std::string lower = device_->LowerPath(path);
   const int64_t size = 1 + Number(9);
   Result expected;
   int done = 0;
-  switch (Number(4)) {
-    case 0: {
-      expected = world_.Create(true, path, size);
-      const int fd =
-          open(lower.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0660);
+  switch (Number(7)) {
+    case 0:
+    case 1:
+    case 2:
+    case 3: {
+      const bool there = world_.Has(path);
+      expected = there ? world_.Write(true, path, size)
+                       : world_.Create(true, path, size);
+      const int create = there ? 0 : O_CREAT | O_EXCL;
+      const int fd = open(lower.c_str(), O_WRONLY | create | O_CLOEXEC, 0660);
       const std::string text(static_cast<size_t>(size), 'x');
       done = fd < 0 ? -1 : 0;
       if (fd >= 0 && write(fd, text.data(), text.size()) != size) done = -1;
       if (fd >= 0) close(fd);
       break;
     }
-    case 1:
+    case 4:
       expected = world_.MakeDirectory(true, path);
       done = mkdir(lower.c_str(), 0770);
       break;
-    case 2:
+    case 5:
       expected = world_.Unlink(true, path);
       done = unlink(lower.c_str());
       break;
@@ -310,37 +408,34 @@ std::optional<std::string> CachesTest::ChangeBelow() {
                       ", seen ", ErrorName(error));
 }
 
-TEST_F(CachesTest, NoAnswerIsStaleOrAnothers) {
-  const int steps = IsLong() ? 200'000 : 6'000;
-  // Whose kernel knows what the others may not have been told yet; -1: none.
-  constexpr int kSharedKernel = 100;
-  constexpr int kNobodysKernel = 101;
-  int changed_by = -1;
+std::optional<std::string> CachesTest::ActOrLook(int& changed_by) {
+  const int number = Number(static_cast<int>(players_.size()));
+  const Player& player = players_[static_cast<size_t>(number)];
+  const int kernel = player.view == View::kShared ? kSharedKernel : number;
+  if (changed_by != kEverybodyKnows && changed_by != kernel) {
+    if (!Sync()) return "the daemon does not answer";
+    changed_by = kEverybodyKnows;
+  }
+  if (Number(100) >= 40) return Look(player);
+  changed_by = kernel;
+  return Act(player, SomePath());
+}
+
+TEST_P(CachesTest, NoAnswerIsStaleOrAnothers) {
+  const int steps = IsLong() ? 200'000 : 10'000;
+  int changed_by = kEverybodyKnows;
   for (int step = 0; step < steps; ++step) {
-    if (Number(60) == 0) {
-      ASSERT_TRUE(ChangeRules()) << "FUSED_CACHES_SEED=" << first_;
-      continue;
-    }
-    if (Number(25) == 0) {
-      const std::optional<std::string> wrong = ChangeBelow();
-      ASSERT_FALSE(wrong.has_value()) << "FUSED_CACHES_SEED=" << first_
-                                      << ", step " << step << ": " << *wrong;
-      changed_by = kNobodysKernel;
-      continue;
-    }
-    const int number = Number(static_cast<int>(players_.size()));
-    const Player& player = players_[static_cast<size_t>(number)];
-    const int kernel = player.view == View::kShared ? kSharedKernel : number;
-    if (changed_by != -1 && changed_by != kernel) {
-      ASSERT_TRUE(Sync());
-      changed_by = -1;
-    }
     std::optional<std::string> difference;
-    if (Number(100) < 40) {
-      difference = Act(player);
-      changed_by = kernel;
+    if (Number(20) == 0) {
+      difference = ActBeforeWitnesses();
+      changed_by = kEverybodyKnows;
+    } else if (Number(150) == 0) {
+      if (!ChangeRules()) difference = "the push was refused";
+    } else if (watched() && Number(30) == 0) {
+      difference = ChangeBelow(SomePath());
+      changed_by = kNobodysKernel;
     } else {
-      difference = Look(player);
+      difference = ActOrLook(changed_by);
     }
     ASSERT_FALSE(difference.has_value())
         << "FUSED_CACHES_SEED=" << first_ << ", step " << step << ": "
@@ -360,7 +455,7 @@ TEST_F(CachesTest, NoAnswerIsStaleOrAnothers) {
 }
 
 // How long another view shows what was, where nobody waits.
-TEST_F(CachesTest, TheLagIsMeasured) {
+TEST_P(CachesTest, TheLagIsMeasured) {
   const App& maker = players_[0].app;
   const App& other = players_[1].app;
   std::vector<absl::Duration> lags;
@@ -380,6 +475,10 @@ TEST_F(CachesTest, TheLagIsMeasured) {
   players_.clear();
   EXPECT_TRUE(device_->Stop());
 }
+
+INSTANTIATE_TEST_SUITE_P(, CachesTest, testing::Bool(), [](const auto& info) {
+  return info.param ? "Watched" : "NotWatched";
+});
 
 }  // namespace
 }  // namespace fused::androidtest::caches

@@ -61,7 +61,8 @@ class RequestsTest : public DeviceTest {
   // Of the app's own view.
   int64_t RequestsOf(std::string_view package) {
     int64_t sum = 0;
-    for (const auto& view : device_.Status().volumes(0).views()) {
+    const control::v1::Status status = device_.Status();
+    for (const auto& view : status.volumes(0).views()) {
       if (view.package() != package) continue;
       for (const auto& [opcode, count] : view.requests()) {
         // What the kernel gives back is not asked for.

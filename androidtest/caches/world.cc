@@ -33,6 +33,9 @@ std::string ToString(const Result& result) {
   if (result.error != 0) return ErrorName(result.error);
   std::string text = "ok";
   if (result.size.has_value()) absl::StrAppend(&text, " size ", *result.size);
+  if (result.links.has_value()) {
+    absl::StrAppend(&text, " links ", *result.links);
+  }
   if (result.names.has_value()) {
     absl::StrAppend(&text, " [", absl::StrJoin(*result.names, " "), "]");
   }
@@ -40,7 +43,8 @@ std::string ToString(const Result& result) {
 }
 
 World::World() {
-  for (const char* path : {"", "one", "two"}) nodes_[path].directory = true;
+  for (const char* path : {"", "one", "two", "plain"})
+    nodes_[path].directory = true;
 }
 
 std::string World::Policy(uint64_t version) const {
@@ -57,7 +61,11 @@ std::string World::Policy(uint64_t version) const {
   };
   return absl::StrCat(
       "name: \"veils\" version: ", version,
-      "\npath_classes { name: \"veiled\" ", patterns, " }\n",
+      "\npath_classes { name: \"plain\" patterns: \"plain/**\" }\n"
+      "path_classes { name: \"veiled\" ",
+      patterns, " }\n",
+      "rules { name: \"plain\" path_classes: \"plain\" operations: ANY effect "
+      "{ allow {} } }\n"
       "rules { name: \"veil\" path_classes: \"veiled\" operations: LOOKUP "
       "when { not { permission: \"SEE\" } } effect { deny { error: ENOENT } } "
       "}\n",
@@ -77,7 +85,7 @@ bool World::Hidden(const std::string& path) const {
 }
 
 bool World::Shown(bool sees, const std::string& path) const {
-  if (sees || path.empty()) return true;
+  if (sees || path.empty() || IsAtOrBelow(path, "plain")) return true;
   const bool veiled = std::any_of(
       veils_.begin(), veils_.end(),
       [&](const std::string& veil) { return IsAtOrBelow(path, veil); });
@@ -127,12 +135,19 @@ std::vector<std::string> World::Below(const std::string& path) const {
   return below;
 }
 
-Result World::Stat(bool sees, const std::string& path) const {
+Result World::Stat(bool sees, const std::string& path, bool shared) const {
   if (const int error = Find(sees, path); error != 0) return Failed(error);
   const Node& node = nodes_.at(path);
-  Result result;
-  if (!node.directory) result.size = node.size;
-  return result;
+  if (!node.directory) return {.size = node.size};
+  // Where a name may be kept from somebody, the count tells of none.
+  const bool constant =
+      !IsAtOrBelow(path, "plain") && (shared || !Shown(sees, path + "/any"));
+  int64_t links = 2;
+  for (const auto& [other, there] : nodes_) {
+    const bool child = !other.empty() && ParentOf(other) == path;
+    if (child && there.directory && !constant) ++links;
+  }
+  return {.links = links};
 }
 
 Result World::List(bool sees, const std::string& path) const {

@@ -18,6 +18,8 @@ struct Result {
   int error = 0;
   // Of a file that was looked at.
   std::optional<int64_t> size;
+  // Of a directory.
+  std::optional<int64_t> links;
   // Of a listing.
   std::optional<std::vector<std::string>> names;
 
@@ -27,10 +29,10 @@ std::string ToString(const Result& result);
 
 // The rules: what lies below a veiled path, whose name begins with a dot or
 // that has a `.nomedia` beside it or above, does not exist but for the apps
-// that hold the permission SEE.
+// that hold the permission SEE. All that is below `plain` is everybody's.
 class World {
  public:
-  // With two directories in the root.
+  // With three directories in the root.
   World();
 
   void SetVeils(std::vector<std::string> paths) { veils_ = std::move(paths); }
@@ -38,7 +40,8 @@ class World {
   std::string Policy(uint64_t version) const;
 
   // `sees`: the asker holds SEE.
-  Result Stat(bool sees, const std::string& path) const;
+  // `shared`: in the view that all share.
+  Result Stat(bool sees, const std::string& path, bool shared = false) const;
   Result List(bool sees, const std::string& path) const;
   Result Create(bool sees, const std::string& path, int64_t size);
   Result Write(bool sees, const std::string& path, int64_t size);
@@ -54,7 +57,7 @@ class World {
 
   bool Has(const std::string& path) const { return nodes_.count(path) != 0; }
   bool IsDirectory(const std::string& path) const;
-  // What stands there below the two, and all directories with the root ("").
+  // What stands there below the three, and all directories with the root ("").
   std::vector<std::string> Paths() const;
   std::vector<std::string> Directories() const;
 
