@@ -32,6 +32,23 @@ bool Fail(StartError& error, int exit_code, const absl::Status& status) {
   return false;
 }
 
+// A place that is another's, or none, will not do the next time either; a disk
+// that is full or fails may.
+int ExitOfPlace(const absl::Status& status) {
+  switch (kernel::ErrnoOf(status)) {
+    case ENOSPC:
+    case EDQUOT:
+    case EROFS:
+    case EIO:
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE:
+      return kExitInternal;
+    default:
+      return kExitUsage;
+  }
+}
+
 // As many descriptors as the system lets us have; returns how many.
 size_t RaiseDescriptorLimit() {
   struct rlimit limit = {};
@@ -95,13 +112,18 @@ bool Daemon::Prepare(StartError& error) {
   umask(0);
   absl::StatusOr<std::unique_ptr<StateDir>> state =
       StateDir::Open(settings_.state_dir);
-  if (!state.ok()) return Fail(error, kExitUsage, state.status());
+  if (!state.ok()) {
+    return Fail(error, ExitOfPlace(state.status()), state.status());
+  }
   state_ = *std::move(state);
   if (!OpenAudit(error)) return false;
   absl::StatusOr<std::unique_ptr<PolicyManager>> policies =
       PolicyManager::Create({settings_.policy, settings_.apps}, state_.get());
   if (!policies.ok()) {
     const absl::Status& status = policies.status();
+    audit_->Say(audit::NewRecord(
+        audit::v1::Record::PUSH,
+        absl::StrCat("the start is refused: ", kernel::Describe(status))));
     return Fail(error,
                 absl::IsFailedPrecondition(status) ? kExitPolicyRefused
                 : absl::IsInvalidArgument(status)  ? kExitUsage
@@ -222,23 +244,6 @@ bool Daemon::MountVolumes(StartError& error) {
         rules_change_->EndFormer(before, after, former, response);
         return response;
       });
-  return true;
-}
-
-bool Daemon::TakeDropIns(StartError& error) {
-  if (settings_.drop_in_dir.empty()) return true;
-  absl::StatusOr<std::unique_ptr<DropIn>> drop_in =
-      DropIn::Start({settings_.drop_in_dir, settings_.admin_uids},
-                    [this](const control::v1::PushRequest& request) {
-                      control::v1::PushResponse response =
-                          policies_->Push(request, state::v1::Origin::DROP_IN);
-                      AddDraining(response);
-                      TellPush(request.kind() == control::v1::PushRequest::APPS,
-                               "drop-in", request.peer_uid(), response);
-                      return response;
-                    });
-  if (!drop_in.ok()) return Fail(error, kExitUsage, drop_in.status());
-  drop_in_ = *std::move(drop_in);
   return true;
 }
 

@@ -59,9 +59,10 @@ audit::v1::Record RecordOf(std::string_view what, uid_t uid,
 // At once: whoever reads the file has the old text or the new.
 absl::Status Replace(const std::string& file, std::string_view text) {
   const std::string fresh = file + ".new";
+  // In the exporter's directory others may have put something there.
+  unlink(fresh.c_str());
   const kernel::Fd fd(
-      open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-           0644));
+      open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
   if (!fd.valid()) return kernel::ErrnoStatus(errno, fresh);
   while (!text.empty()) {
     const ssize_t put = write(fd.get(), text.data(), text.size());
@@ -98,8 +99,39 @@ void Daemon::TellMediaIndex(const media::Writer::Stats& index) {
   audit_->Say(audit::NewRecord(audit::v1::Record::STATE, std::move(text)));
 }
 
+// Files that the start was told of are put in force as by a push.
+void Daemon::TellStart() {
+  const control::v1::Status status = GetStatus();
+  control::v1::PushResponse response;
+  response.set_accepted(true);
+  response.set_changed(true);
+  response.set_epoch(status.epoch());
+  if (policies_->started().policy) {
+    response.set_version(status.policy().version());
+    response.set_sha256(status.policy().sha256());
+    TellPush(false, "POLICY of START", 0, response);
+  }
+  if (policies_->started().apps) {
+    response.set_version(status.apps().version());
+    response.clear_sha256();
+    TellPush(true, "APPS of START", 0, response);
+  }
+}
+
+void Daemon::TellNotTaken(control::v1::PushRequest::Kind kind, uid_t uid,
+                          const std::string& why) {
+  const bool apps = kind == control::v1::PushRequest::APPS;
+  const control::v1::Status status = GetStatus();
+  control::v1::PushResponse response;
+  response.set_version(apps ? status.apps().version()
+                            : status.policy().version());
+  response.add_issues()->set_reason(why);
+  TellPush(apps, "drop-in", uid, response);
+}
+
 void Daemon::StartObserving() {
   audit_->Say(audit::NewRecord(audit::v1::Record::STATE, "the daemon serves"));
+  TellStart();
   if (settings_.metrics_textfile.empty()) return;
   WriteTextfile();
   textfile_ = std::make_unique<Timer>(absl::Seconds(settings_.metrics_seconds),
@@ -156,6 +188,25 @@ control::v1::PushResponse Daemon::PushFrom(
              request.peer_uid(), response);
   }
   return response;
+}
+
+bool Daemon::TakeDropIns(StartError& error) {
+  if (settings_.drop_in_dir.empty()) return true;
+  absl::StatusOr<std::unique_ptr<DropIn>> drop_in = DropIn::Start(
+      {settings_.drop_in_dir, settings_.admin_uids,
+       [this](control::v1::PushRequest::Kind kind, uid_t owner,
+              const std::string& why) { TellNotTaken(kind, owner, why); }},
+      [this](const control::v1::PushRequest& request) {
+        control::v1::PushResponse response =
+            policies_->Push(request, state::v1::Origin::DROP_IN);
+        AddDraining(response);
+        TellPush(request.kind() == control::v1::PushRequest::APPS, "drop-in",
+                 request.peer_uid(), response);
+        return response;
+      });
+  if (!drop_in.ok()) return Fail(error, kExitUsage, drop_in.status());
+  drop_in_ = *std::move(drop_in);
+  return true;
 }
 
 control::v1::PushResponse Daemon::Rollback(

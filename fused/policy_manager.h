@@ -86,6 +86,14 @@ class PolicyManager {
   control::v1::HistoryResponse ListHistory(
       const control::v1::HistoryRequest& request);
 
+  // What the files that were named at start brought; the version and the sum
+  // are in the status.
+  struct Started {
+    bool policy = false;
+    bool apps = false;
+  };
+  Started started() const { return started_; }
+
   // Fills the policy, apps, epoch and warnings of a status.
   void FillStatus(control::v1::Status& status) const;
 
@@ -193,6 +201,8 @@ class PolicyManager {
     Line line;
     std::string text;
   };
+  // Set before anybody else has the manager.
+  Started started_;
   mutable absl::Mutex warnings_mutex_;
   // Until something new is in force in their line.
   std::vector<Warning> warnings_ ABSL_GUARDED_BY(warnings_mutex_);

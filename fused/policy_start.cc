@@ -266,6 +266,7 @@ absl::StatusOr<std::unique_ptr<PolicyManager>> PolicyManager::Create(
   // Not before all is well: a start that is refused leaves the last good ones.
   status = manager->KeepLoaded(start, found);
   if (!status.ok()) return status;
+  manager->started_ = {found.new_policy, found.new_apps};
   // What may be of use in finding what is lost stays until something new comes.
   if (!manager->warned()) manager->history_->Prune();
   manager->rules_.Set(std::move(found.apps));

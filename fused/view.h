@@ -87,8 +87,7 @@ class View : public kernel::Operations {
   bool TellRules() const;
   // Posts what waits for names of listings before `epoch`. False: none.
   bool PostListings(uint64_t epoch) const;
-  // Takes open files back, but for those that the kernel serves; reads none
-  // after `deadline`.
+  // Takes back what the daemon serves; reads no file after `deadline`.
   StaleCount AfterRules(const policy::Changes* changes, absl::Time deadline);
   void FindStale(std::vector<StaleFile>& stale) const;
 
@@ -219,6 +218,7 @@ class View : public kernel::Operations {
   using NewHandle = ViewNewHandle;
   using NewFile = ViewNewFile;
   using Standing = ViewStanding;
+  using Staging = ViewStaging;
 
   bool posix() const { return context_.posix; }
 
@@ -242,13 +242,12 @@ class View : public kernel::Operations {
                          const policy::Decision& live);
   absl::Status Check(const Actor& actor, const policy::Object& object,
                      policy::OperationSet operations) const;
-  // For making `name` there; `made` is what will stand there.
+  // For making `name`; `made` is what will stand there.
   absl::Status CheckNew(const Actor& actor, const policy::Object& made,
                         policy::OperationSet operations,
                         std::string_view name) const;
-  // Whether LOOKUP of anything of that name (a directory, or not, where that
-  // is known) is allowed; kDepends: on what the file is. For kNever the lower
-  // tree is not asked.
+  // Whether LOOKUP of anything of that name (a directory or not, if known) is
+  // allowed; kDepends: on what the file is. kNever: the lower tree isn't asked.
   enum class Visibility { kNever, kDepends, kAlways };
   Visibility Sees(const Actor& actor, const policy::Location& location,
                   std::string_view name, std::optional<bool> directory) const;
@@ -283,6 +282,12 @@ class View : public kernel::Operations {
   static std::string PathOf(const Node& node);
 
   // view_lookup.cc
+  // Where it is, and whether the actor may know: the lower tree is not asked.
+  absl::StatusOr<Target> Aim(const Actor& actor, kernel::NodeId parent,
+                             const char* name);
+  absl::StatusOr<Target> AimAt(const Actor& actor, std::shared_ptr<Node> parent,
+                               const char* name);
+  // The same, and what stands there.
   absl::StatusOr<Target> Resolve(const Actor& actor, kernel::NodeId parent,
                                  const char* name);
   absl::StatusOr<Target> ResolveAt(const Actor& actor,
@@ -294,15 +299,16 @@ class View : public kernel::Operations {
   static std::optional<std::string> OtherNameOf(const Actor& actor,
                                                 const policy::Location& parent,
                                                 LowerNode& lower,
-                                                const std::string& name);
+                                                const char* name);
   // What stands at the target now, under the parent's names_mutex.
   absl::Status Refresh(const Actor& actor, Target& target);
-  // Enters the node that the actor gets for the target, with one lookup more,
-  // and fills the entry. Undone by nodes_.Forget().
+  // What was found there, if the actor may know.
+  absl::Status Take(const Actor& actor, Target& target, LowerTree::Found found);
   // Whether callers of a mount that all share get different answers there, so
   // that no name is cached.
   bool IsShownDifferently(const Actor& actor,
                           const policy::Location& location) const;
+  // The actor's node for the target, with one lookup more, and its entry.
   std::shared_ptr<Node> EnterNode(const Actor& actor, const Target& target,
                                   kernel::Entry& entry);
   // Enters and answers; takes the node back if the kernel did not take it.
@@ -338,29 +344,26 @@ class View : public kernel::Operations {
                                   const kernel::SetAttributes& values) const;
 
   // view_names.cc
-  // Makes what `make` makes at the target and answers with its entry. `make`
-  // gets the parent's descriptor.
   // A name was made or removed there.
   void NameChanged(LowerNode& parent, std::string_view name) const;
+  // Answers with the entry of what `make` makes; it gets the parent's
+  // descriptor.
   void MakeName(const kernel::Caller& caller, kernel::NodeId parent,
                 const char* name, mode_t type, policy::Operation operation,
                 const std::function<absl::Status(int parent)>& make,
                 kernel::EntryReply reply);
+  // What was made there, after `changes` (LowerTree::nomedia_changes()).
+  absl::Status RefreshMade(const Actor& actor, Target& target, mode_t type,
+                           uint64_t changes);
+  // Why nothing was, by what stands there. Not `shown`: no such type is made.
+  absl::Status NotMade(const Actor& actor, Target& target, bool shown,
+                       const absl::Status& status);
   absl::Status CheckMake(const Actor& actor, const Target& target, mode_t type,
                          policy::Operation operation) const;
   void RemoveName(const kernel::Caller& caller, kernel::NodeId parent,
                   const char* name, bool directory, kernel::StatusReply reply);
   // view_rename.cc
   static bool IsDirectoryAt(const Target& target);
-  // The media index's part in a rename.
-  struct Staging {
-    // What rows were written for.
-    std::vector<media::Tree::Moved> plan;
-    // Not so: they were the wrong ones, and nothing was moved.
-    bool right = true;
-    // Both names are the same file's, so nothing was moved either.
-    bool same = false;
-  };
   absl::Status RenameLocked(const Actor& actor, Target& from, Target& to,
                             uint32_t flags, bool whole, Staging& staging);
   absl::Status RenameStaged(const Actor& actor, Target& from, Target& to,
@@ -448,9 +451,8 @@ class View : public kernel::Operations {
   static kernel::Entry DotEntry(ino_t inode);
 
   // view_coherence.cc
-  // Tells the kernels of other views, and of other nodes of this one, that the
-  // attributes (and with `data` the cached pages) of `lower` changed. Before
-  // the reply; takes no lock in the kernel.
+  // Tells the other views' kernels, and this one's of its other nodes, that the
+  // attributes (with `data` the cached pages) changed. Before the reply.
   void InvalidateElsewhere(const LowerNode& lower, kernel::NodeId own,
                            bool data) const;
   // The same, this node included.
@@ -464,22 +466,19 @@ class View : public kernel::Operations {
   // A name that moved there keeps no time that it may be cached for. Before the
   // reply, where the kernel has epochs.
   void ForgetTimeouts(kernel::NodeId parent, std::string_view name) const;
-  // A lower file lost this name: backing ids of it are not kept.
-  void AfterRemoved(const std::shared_ptr<LowerNode>& lower) const;
+  // A lower file lost this name; with `gone` its last: no backing id is kept.
+  void AfterRemoved(const std::shared_ptr<LowerNode>& lower, bool gone) const;
 
   const VolumeContext context_;
   const ViewIdentity identity_;
   const std::shared_ptr<Peer> peer_;
   const struct timespec mounted_;
-  // Of all nodeids: a file handle of an exported mount must not name another
-  // file of a later one, where ids are given anew.
   const uint64_t generation_;
   Counters counters_;
   Retries retries_;
   NodeTable nodes_;
   // The other users' roots, of a shared view with a tree for each user. All are
-  // the kernel's root node: which one it is, the caller's user says. So what
-  // stands in it is looked up for each caller.
+  // the kernel's root node, so what stands in it is looked up for each caller.
   mutable absl::Mutex roots_mutex_;
   mutable absl::flat_hash_map<uint32_t, std::shared_ptr<Node>> roots_
       ABSL_GUARDED_BY(roots_mutex_);
@@ -487,11 +486,12 @@ class View : public kernel::Operations {
   HandleTable<Handle> files_;
   HandleTable<DirectoryHandle> directories_;
   absl::Notification initialized_;
+  // Of the session; for requests alone, which it outlives.
+  std::atomic<kernel::BackingRegistry*> backing_{nullptr};
   // Set before initialized_.
   kernel::Connection connection_;
   std::atomic<bool> passthrough_{false};
-  // Of an app view: the epoch that StillInstalled() was last asked for, twice,
-  // plus one where the answer was yes.
+  // The epoch that StillInstalled() was asked for, twice, plus one for yes.
   mutable std::atomic<uint64_t> installed_{0};
 };
 

@@ -272,6 +272,8 @@ void Volume::Ended(const std::shared_ptr<Mounted>& mounted) {
     if (found == views_.end()) return;
     views_.erase(found);
     departed_.Add(mounted->view.counters());
+    departed_unanswered_ += mounted->session->unanswered();
+    departed_expired_ += mounted->session->expired();
     lost = mounted->path == mountpoint();
   }
   Tell(mounted->view.identity(), "a view went");

@@ -170,6 +170,8 @@ class Volume {
   metrics::Requests requests_;
   // Of views that are gone.
   Counters departed_;
+  uint64_t departed_unanswered_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t departed_expired_ ABSL_GUARDED_BY(mutex_) = 0;
   // Why passthrough is off for the volume as a whole; empty where it is on.
   std::string passthrough_reason_ ABSL_GUARDED_BY(mutex_);
 

@@ -84,7 +84,16 @@ void SetPeer(uid_t uid, v1::Request& request) {
         ShownText(request.push().file_name()));
   }
   if (request.has_rollback()) request.mutable_rollback()->set_peer_uid(uid);
+  if (request.has_reload()) request.mutable_reload()->set_peer_uid(uid);
   if (request.has_apps_delta()) request.mutable_apps_delta()->set_peer_uid(uid);
+}
+
+// What there is, which apps have a view and what they do is nobody's business.
+void HideFromOthers(v1::Status& status) {
+  v1::Status shown;
+  shown.set_state(status.state());
+  shown.set_version(status.version());
+  status = std::move(shown);
 }
 
 Answer Dispatch(Backend& backend, const v1::Request& request, Asker asker,
@@ -102,6 +111,7 @@ Answer Dispatch(Backend& backend, const v1::Request& request, Asker asker,
   switch (kind) {
     case v1::Request::kStatus:
       *message.mutable_status() = backend.GetStatus();
+      if (!asker.admin) HideFromOthers(*message.mutable_status());
       break;
     case v1::Request::kPush:
       *message.mutable_push() = backend.Push(request.push());
@@ -111,6 +121,9 @@ Answer Dispatch(Backend& backend, const v1::Request& request, Asker asker,
       break;
     case v1::Request::kAppsDelta:
       *message.mutable_push() = backend.ChangeApps(request.apps_delta());
+      break;
+    case v1::Request::kReload:
+      *message.mutable_reload() = backend.Reload(request.reload());
       break;
     case v1::Request::kHistory:
       *message.mutable_history() = backend.History(request.history());

@@ -163,7 +163,8 @@ TEST_F(ServerTest, OtherUidsMayOnlyAskForTheStatus) {
   if (getuid() != 0) GTEST_SKIP() << "needs root";
   options_.admin_uids = {12345};
   Start();
-  // Exit codes: bit 0 status, bit 1 push, bit 2 explain answered.
+  // Exit codes: bit 0 status, bit 1 push, bit 2 explain, bit 3 reload answered,
+  // bit 4 the status tells of volumes.
   auto ask_as = [&](uid_t uid) {
     const pid_t child = fork();
     if (child == 0) {
@@ -171,15 +172,20 @@ TEST_F(ServerTest, OtherUidsMayOnlyAskForTheStatus) {
       auto client = Client::Connect(options_.socket);
       if (!client.ok()) _exit(101);
       int answered = 0;
-      std::vector<v1::Request> requests(3);
+      std::vector<v1::Request> requests(4);
       requests[0].mutable_status();
       requests[1].mutable_push();
       requests[2].mutable_explain();
-      for (int i = 0; i < 3; ++i) {
+      requests[3].mutable_reload();
+      for (int i = 0; i < 4; ++i) {
         auto reply = client->Call(requests[i], absl::Now() + kPatience);
         if (!reply.ok()) _exit(102);
         if (reply->message.error_number() == 0) {
           answered |= 1 << i;
+          // Not who has a view, and what it does.
+          if (i == 0 && reply->message.status().volumes_size() > 0) {
+            answered |= 16;
+          }
         } else if (reply->message.error_number() != EACCES ||
                    reply->message.error().empty()) {
           _exit(103);
@@ -194,8 +200,8 @@ TEST_F(ServerTest, OtherUidsMayOnlyAskForTheStatus) {
   // The socket's directory must let them pass.
   ASSERT_EQ(0, chmod(directory_.c_str(), 0755));
   EXPECT_EQ(1, ask_as(10061));
-  EXPECT_EQ(7, ask_as(12345));
-  EXPECT_EQ(7, ask_as(0));
+  EXPECT_EQ(31, ask_as(12345));
+  EXPECT_EQ(31, ask_as(0));
 }
 
 TEST_F(ServerTest, GarbageIsAnsweredAndClosed) {

@@ -86,20 +86,23 @@ int PushFile(const std::string& path, control::v1::PushRequest::Kind kind) {
   return PrintPush(reply->message.push(), push.dry_run());
 }
 
-// A file says in its head what it is; one that does not is a policy.
-bool SaysApps(std::string_view content) {
+// A file says in its head what it is; one that does not is a policy, unless it
+// can be read as an app directory alone.
+bool IsApps(const std::string& content, const std::string& path) {
   for (std::string_view line : absl::StrSplit(content, '\n')) {
-    if (!absl::StartsWith(line, "#")) return false;
+    if (!absl::StartsWith(line, "#")) break;
     if (absl::StrContains(line, "proto-message:")) {
       return absl::StrContains(line, "fused.policy.v1.AppDirectory");
     }
   }
-  return false;
+  policy::Issues ignored;
+  return !policy::ParsePolicy(content, path, ignored).has_value() &&
+         policy::ParseApps(content, path, ignored).has_value();
 }
 
 void LintFile(const std::string& content, const std::string& path,
               policy::Issues& issues) {
-  if (SaysApps(content)) {
+  if (IsApps(content, path)) {
     auto parsed = policy::ParseApps(content, path, issues);
     if (!parsed.has_value()) return;
     policy::Snapshot::Build(1, policy::CompiledPolicy::BuiltIn(), *parsed,

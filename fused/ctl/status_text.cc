@@ -107,6 +107,9 @@ std::string VolumeText(const control::v1::VolumeStatus& volume) {
                             told.coalesced(), " coalesced, ", told.overflows(),
                             " overflows, ", told.queued(), " queued"));
   if (volume.has_media()) line("media", Media(volume.media()));
+  if (volume.expired() != 0) {
+    line("too late", absl::StrCat(volume.expired()));
+  }
   if (volume.unanswered() != 0) {
     line("unanswered", absl::StrCat(volume.unanswered()));
   }
@@ -150,8 +153,8 @@ std::string StatusText(const control::v1::Status& status) {
     absl::StrAppend(&text, "threads ", workers.threads(), ", ", workers.stuck(),
                     " stuck, ", workers.queued(), " requests queued, ",
                     workers.expired(), " too late, ",
-                    workers.refused() + workers.handles_refused(),
-                    " refused\n");
+                    workers.refused() + workers.handles_refused(), " refused, ",
+                    workers.aborted(), " aborted\n");
   }
   for (const std::string& warning : status.warnings()) {
     absl::StrAppend(&text, "warning ", Printable(warning), "\n");

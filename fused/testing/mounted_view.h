@@ -78,6 +78,9 @@ class MountedView {
   // Sends a request and has it served; the answer is in Poll() then.
   uint64_t Send(uint32_t opcode, kernel::NodeId node, std::string_view body,
                 From from = {});
+  // Sends it only: session().Serve() is the caller's to call.
+  uint64_t Transmit(uint32_t opcode, kernel::NodeId node, std::string_view body,
+                    From from = {});
   // The answer to `unique`; nothing while there is none.
   std::optional<Answer> Poll(uint64_t unique);
   // Both; a request without an answer fails the test.
@@ -152,8 +155,6 @@ class MountedView {
   }
 
  private:
-  uint64_t Transmit(uint32_t opcode, kernel::NodeId node, std::string_view body,
-                    From from);
   void Serve();
   void Collect();
 

@@ -1,0 +1,52 @@
+// What views know of each other.
+#ifndef FUSED_FUSED_PEER_H_
+#define FUSED_FUSED_PEER_H_
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "kernel/session.h"
+#include "kernel/types.h"
+
+namespace fused {
+
+// What other views know of a view: how to reach its kernel's caches. Outlives
+// the view. Thread-safe.
+class Peer {
+ public:
+  explicit Peer(uint64_t id) : id_(id) {}
+  Peer(const Peer&) = delete;
+  Peer& operator=(const Peer&) = delete;
+
+  // The view's number, unique in the process.
+  uint64_t id() const { return id_; }
+
+  void SetSession(std::weak_ptr<kernel::Session> session) {
+    absl::MutexLock lock(&mutex_);
+    session_ = std::move(session);
+  }
+  std::weak_ptr<kernel::Session> session() const {
+    absl::MutexLock lock(&mutex_);
+    return session_;
+  }
+
+ private:
+  const uint64_t id_;
+  mutable absl::Mutex mutex_;
+  std::weak_ptr<kernel::Session> session_ ABSL_GUARDED_BY(mutex_);
+};
+
+// One node of one view that shows a lower node.
+struct Sighting {
+  std::shared_ptr<const Peer> peer;
+  kernel::NodeId node = 0;
+
+  friend bool operator==(const Sighting&, const Sighting&) = default;
+};
+
+}  // namespace fused
+
+#endif  // FUSED_FUSED_PEER_H_
