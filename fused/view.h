@@ -89,8 +89,7 @@ class View : public kernel::Operations {
   bool TellRules() const;
   // Posts what waits for names of listings before `epoch`. False: none.
   bool PostListings(uint64_t epoch) const;
-  // Takes open files back, but for those that the kernel serves; reads none
-  // after `deadline`.
+  // Takes back what the daemon serves; reads no file after `deadline`.
   StaleCount AfterRules(const policy::Changes* changes, absl::Time deadline);
   void FindStale(std::vector<StaleFile>& stale) const;
 
