@@ -448,7 +448,9 @@ bool Session::initialized() const {
 
 bool Session::ended() const { return core_->ended(); }
 
-Ring* Session::ring() const { return core_->ring.get(); }
+Ring* Session::ring() const {
+  return initialized() ? core_->ring.get() : nullptr;
+}
 
 const Connection& Session::connection() const { return core_->connection; }
 
