@@ -20,6 +20,7 @@
 #include "fused/profile.h"
 #include "fused/version.h"
 #include "kernel/mount.h"
+#include "kernel/ring.h"
 #include "kernel/status.h"
 
 namespace fused {
@@ -58,11 +59,13 @@ size_t RaiseDescriptorLimit() {
   return limit.rlim_cur;
 }
 
-kernel::Loop::Options LoopOptions(const Settings& settings) {
+kernel::Loop::Options LoopOptions(const Settings& settings, int processors) {
   const config::v1::Limits& limits = settings.limits;
   kernel::Loop::Options options;
   options.threads = settings.threads;
   options.max_threads = static_cast<int>(limits.max_threads());
+  options.max_seats =
+      options.seats_per_queue * processors + options.max_threads;
   options.threads_per_uid = static_cast<int>(limits.threads_per_uid());
   options.max_parked = static_cast<int>(limits.queued_requests());
   options.deadline = absl::Seconds(limits.deadline_seconds());
@@ -135,6 +138,12 @@ bool Daemon::Prepare(StartError& error) {
   absl::StatusOr<kernel::Features> features = kernel::ProbeFeatures();
   if (!features.ok()) return Fail(error, kExitMountFailed, features.status());
   features_ = *std::move(features);
+  const absl::StatusOr<int> processors = kernel::ProcessorsPossible();
+  if (!processors.ok()) return Fail(error, kExitInternal, processors.status());
+  const absl::StatusOr<int> uring =
+      ViewsOverUring(settings_, features_, *processors);
+  if (!uring.ok()) return Fail(error, kExitUsage, uring.status());
+  uring_ = std::make_unique<UringPlaces>(*uring);
 
   invalidations_ = std::make_unique<kernel::InvalidationWorker>(
       kernel::InvalidationWorker::Options{});
@@ -148,7 +157,7 @@ bool Daemon::Prepare(StartError& error) {
     return Fail(error, kExitInternal, kernel::ErrnoStatus(errno, "setegid"));
   }
   absl::StatusOr<std::unique_ptr<kernel::Loop>> loop =
-      kernel::Loop::Start(LoopOptions(settings_));
+      kernel::Loop::Start(LoopOptions(settings_, *processors));
   if (!loop.ok()) return Fail(error, kExitInternal, loop.status());
   loop_ = *std::move(loop);
   return true;
@@ -206,6 +215,7 @@ bool Daemon::MountVolumes(StartError& error) {
       AppLimits::Most{settings_.limits.handles_per_app(),
                       settings_.limits.backing_ids_per_app()});
   shared.limits = limits_.get();
+  shared.uring = uring_.get();
   shared.views_dir = settings_.views_dir;
   lost_.Reset(eventfd(0, EFD_CLOEXEC));
   if (!lost_.valid()) {
@@ -313,6 +323,9 @@ void Daemon::FillWorkers(control::v1::Workers& workers) const {
   workers.set_expired(stats.expired);
   workers.set_refused(stats.refused);
   workers.set_aborted(stats.aborted);
+  workers.set_uring_views(static_cast<uint32_t>(stats.rings));
+  workers.set_uring_threads(static_cast<uint32_t>(stats.seats));
+  workers.set_uring_bytes(stats.ring_bytes);
   workers.set_handles_refused(limits_->handles_refused());
   workers.set_backing_ids_refused(limits_->backing_ids_refused());
 }

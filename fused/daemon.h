@@ -26,6 +26,7 @@
 #include "fused/settings.h"
 #include "fused/state_dir.h"
 #include "fused/timer.h"
+#include "fused/transport.h"
 #include "fused/volume.h"
 #include "kernel/fd.h"
 #include "kernel/invalidation.h"
@@ -148,6 +149,7 @@ class Daemon : public control::Backend {
   kernel::Features features_;
   std::unique_ptr<kernel::InvalidationWorker> invalidations_;
   std::unique_ptr<AppLimits> limits_;
+  std::unique_ptr<UringPlaces> uring_;
   std::unique_ptr<media::Index> index_;
   std::vector<std::unique_ptr<Volume>> volumes_;
   std::unique_ptr<RulesChange> rules_change_;

@@ -31,7 +31,7 @@ ABSL_FLAG(OptionalString, drop_in_dir, std::nullopt,
           "a directory that policies and app directories are taken from");
 ABSL_FLAG(OptionalString, views_dir, std::nullopt,
           "where path views are mounted (/run/fused/views)");
-ABSL_FLAG(OptionalString, transport, std::nullopt, "auto or dev");
+ABSL_FLAG(OptionalString, transport, std::nullopt, "auto, dev or uring");
 ABSL_FLAG(OptionalString, passthrough, std::nullopt, "auto or off");
 ABSL_FLAG(OptionalString, profile, std::nullopt, "media or posix");
 ABSL_FLAG(OptionalString, watch_lower, std::nullopt,

@@ -92,10 +92,12 @@ class Reader {
                                      {"dev", config::v1::DEV},
                                      {"uring", config::v1::URING}},
                                     transport);
-    if (transport == config::v1::URING) {
-      Say("transport", "uring: not in this version; use auto or dev");
-    }
-    settings.transport = config::v1::DEV;
+    // What there is of it, the kernel says.
+    settings.transport = transport == config::v1::TRANSPORT_UNSPECIFIED
+                             ? config::v1::TRANSPORT_AUTO
+                             : transport;
+    if (file_.uring_views() != 0) settings.uring_views = file_.uring_views();
+    settings.mounts_end_with_daemon = file_.mounts_end_with_daemon();
   }
 
   void SetAdmins(Settings& settings) {

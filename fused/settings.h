@@ -99,7 +99,9 @@ struct Settings {
   std::string views_dir;
   // Absolute; empty: none.
   std::string drop_in_dir;
-  config::v1::Transport transport = config::v1::DEV;
+  config::v1::Transport transport = config::v1::TRANSPORT_AUTO;
+  uint32_t uring_views = 4;
+  bool mounts_end_with_daemon = false;
   std::vector<uid_t> admin_uids;
   int threads = 2;
   // 0: half of the process's limit.

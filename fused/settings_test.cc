@@ -66,7 +66,7 @@ TEST(SettingsTest, Defaults) {
   EXPECT_EQ("/var/lib/fused", settings->state_dir);
   EXPECT_EQ("/run/fused/control.sock", settings->control);
   EXPECT_EQ("/run/fused/views", settings->views_dir);
-  EXPECT_EQ(config::v1::DEV, settings->transport);
+  EXPECT_EQ(config::v1::TRANSPORT_AUTO, settings->transport);
   EXPECT_GE(settings->threads, 2);
   EXPECT_EQ(16384u, settings->warm_backing_ids);
   EXPECT_EQ(1u << 20, settings->max_backing_ids);
@@ -181,10 +181,20 @@ TEST(SettingsTest, UsageErrorsAreOneLine) {
               HasSubstr("cannot be read"));
 }
 
-TEST(SettingsTest, UringIsNotThere) {
-  EXPECT_THAT(ErrorOf({"fused", "--transport=uring", "/a", "/b"}),
-              HasSubstr("--transport: uring: not in this version"));
-  EXPECT_TRUE(Parse({"fused", "--transport=auto", "/a", "/b"}).ok());
+TEST(SettingsTest, Transports) {
+  for (const auto& [word, transport] :
+       {std::pair{"auto", config::v1::TRANSPORT_AUTO},
+        std::pair{"dev", config::v1::DEV},
+        std::pair{"uring", config::v1::URING}}) {
+    const std::string flag = std::string("--transport=") + word;
+    const auto settings = Parse({"fused", flag.c_str(), "/a", "/b"});
+    ASSERT_TRUE(settings.ok());
+    EXPECT_EQ(settings->transport, transport);
+    EXPECT_EQ(settings->uring_views, 4u);
+    EXPECT_FALSE(settings->mounts_end_with_daemon);
+  }
+  EXPECT_THAT(ErrorOf({"fused", "--transport=pigeon", "/a", "/b"}),
+              HasSubstr("--transport"));
 }
 
 TEST(SettingsTest, AConfigWithSeveralVolumes) {

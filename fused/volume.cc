@@ -139,6 +139,8 @@ absl::StatusOr<kernel::Fd> Volume::Serve(
   options.passthrough = settings_.config.passthrough() != config::v1::OFF;
   options.max_stack_depth = std::max(1u, settings_.config.max_stack_depth());
   options.posix = settings_.posix();
+  mounted->uring = shared_.uring->Take();
+  options.uring = mounted->uring.held();
   options.backing.warm = shared_.warm_backing_ids;
   options.backing.limit = shared_.max_backing_ids;
   absl::StatusOr<std::unique_ptr<kernel::Session>> session =
@@ -171,6 +173,8 @@ absl::StatusOr<kernel::Fd> Volume::Serve(
     Ended(mounted);
     return status;
   }
+  // The kernel has changed its mind since it was asked.
+  if (!mounted->session->connection().uring) mounted->uring = {};
   return std::move(fuse->mount);
 }
 

@@ -30,6 +30,7 @@
 #include "fused/metrics/requests.h"
 #include "fused/rules.h"
 #include "fused/settings.h"
+#include "fused/transport.h"
 #include "fused/user_trees.h"
 #include "fused/view.h"
 #include "kernel/fd.h"
@@ -53,6 +54,7 @@ class Volume {
     size_t warm_backing_ids = 1024;
     size_t max_backing_ids = 1 << 20;
     AppLimits* limits = nullptr;
+    UringPlaces* uring = nullptr;
     std::string views_dir;
     // Of media volumes.
     media::Index* index = nullptr;
@@ -143,6 +145,7 @@ class Volume {
     ~Mounted();
     View view;
     std::unique_ptr<kernel::Session> session;
+    UringPlaces::Place uring;
     // Empty: detached.
     std::string path;
     // The superblock's, as stat(2) says.

@@ -1,6 +1,7 @@
 // What a volume tells of itself.
 #include <cerrno>
 #include <string>
+#include <string_view>
 
 #include "absl/time/time.h"
 #include "fused/expiry.h"
@@ -18,6 +19,10 @@ void FillRequests(const Counters& counters,
     const uint64_t count = counters.requests[opcode];
     if (count != 0) requests[std::string(kernel::OpcodeName(opcode))] = count;
   }
+}
+
+std::string_view Transport(const kernel::Session& session) {
+  return session.initialized() && session.connection().uring ? "uring" : "dev";
 }
 
 void FillOpens(const Counters& counters, control::v1::Opens& opens) {
@@ -69,13 +74,16 @@ void Volume::FillStatus(control::v1::VolumeStatus& status) const {
     nodes += view.nodes();
     unanswered += mounted->session->unanswered();
     expired += mounted->session->expired();
+    const std::string_view transport = Transport(*mounted->session);
     if (view.identity().shared()) {
       serves = true;
+      status.set_transport(std::string(transport));
       continue;
     }
     control::v1::ViewStatus& out = *status.add_views();
     out.set_package(view.identity().package);
     out.set_user(view.identity().user);
+    out.set_transport(std::string(transport));
     {
       absl::MutexLock lock(&mutex_);
       out.set_mount(mounted->path);

@@ -105,7 +105,7 @@ class Session {
 
   bool initialized() const;
   bool ended() const;
-  // Null where requests come from the descriptor. Only where initialized().
+  // Null where requests come from the descriptor, and before INIT.
   Ring* ring() const;
 
   // What was agreed at INIT. Only where initialized().

@@ -19,6 +19,7 @@
 #include "absl/time/time.h"
 #include "androidtest/harness/files.h"
 #include "androidtest/harness/mounts.h"
+#include "androidtest/harness/transport.h"
 #include "google/protobuf/util/json_util.h"
 
 namespace fused::androidtest {
@@ -60,6 +61,10 @@ bool BecomeUser(uid_t uid, gid_t gid, const std::vector<gid_t>& groups) {
 std::string WhyNoDevice() {
   if (geteuid() != 0) return "needs root";
   if (access("/dev/fuse", R_OK | W_OK) != 0) return "needs /dev/fuse";
+  if (OverUring() && !UringParameterIsSet()) {
+    return "needs FUSE over io_uring: the fuse module's parameter enable_uring "
+           "cannot be set here";
+  }
   return "";
 }
 
@@ -156,12 +161,22 @@ Arguments Device::CommandLine() const {
     command.push_back(
         absl::StrCat("--config=", directory_, "/config.textproto"));
   }
+  if (OverUring()) command.push_back("--transport=uring");
   command.insert(command.end(), options_.flags.begin(), options_.flags.end());
   // All of several volumes are in the file.
   if (!options_.second_volume.empty()) return command;
   command.push_back(lower_);
   command.push_back(mount_);
   return command;
+}
+
+testing::AssertionResult Device::CheckTransport() {
+  if (!OverUring()) return testing::AssertionSuccess();
+  const Completed status = Ctl({"--json", "status"});
+  if (absl::StrContains(status.output, R"("transport": "uring")")) {
+    return testing::AssertionSuccess();
+  }
+  return testing::AssertionFailure() << "not over io_uring: " << status.output;
 }
 
 testing::AssertionResult Device::Start() {
@@ -175,9 +190,7 @@ testing::AssertionResult Device::Start() {
                                   .prepare = nullptr});
   close(fd);
   for (int i = 0; i < 20; ++i) {
-    if (Ctl({"wait", "--timeout=1s"}).exit == 0) {
-      return testing::AssertionSuccess();
-    }
+    if (Ctl({"wait", "--timeout=1s"}).exit == 0) return CheckTransport();
     const std::optional<int> status = daemon_.Wait(absl::ZeroDuration());
     if (status.has_value()) {
       return testing::AssertionFailure()

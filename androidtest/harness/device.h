@@ -133,6 +133,7 @@ class Device {
                const std::vector<gid_t>& groups = {});
 
  private:
+  testing::AssertionResult CheckTransport();
   App LaunchAgent(const Arguments& command, const Child::Options& options,
                   std::string name, std::string root);
   std::string AgentPath() const { return directory_ + "/bin/agent"; }

@@ -2,7 +2,7 @@
 
 load("@rules_cc//cc:defs.bzl", "cc_test")
 
-def device_test(name, srcs, deps = [], data = [], env = {}, **kwargs):
+def device_test(name, srcs, deps = [], data = [], env = {}, uring = False, **kwargs):
     """Defines a cc_test with the harness, and with the programs under test.
 
     Args:
@@ -11,8 +11,16 @@ def device_test(name, srcs, deps = [], data = [], env = {}, **kwargs):
       deps: as cc_test's, beside the harness
       data: as cc_test's
       env: as cc_test's
+      uring: also defines a test, NAME with "_uring_test" for "_test", in
+        which the views' requests come over io_uring
       **kwargs: cc_test's others
     """
+    _one_test(name, srcs, deps, data, env, **kwargs)
+    if uring:
+        over_uring = dict(env, FUSED_TEST_TRANSPORT = "uring")
+        _one_test(name[:-len("_test")] + "_uring_test", srcs, deps, data, over_uring, **kwargs)
+
+def _one_test(name, srcs, deps, data, env, **kwargs):
     cc_test(
         name = name,
         srcs = srcs,
@@ -42,6 +50,7 @@ def device_test(name, srcs, deps = [], data = [], env = {}, **kwargs):
             "//androidtest/harness:mounts",
             "//androidtest/harness:process",
             "//androidtest/harness:program",
+            "//androidtest/harness:transport",
             "@com_google_absl//absl/strings",
             "@com_google_absl//absl/time",
             "@com_google_googletest//:gtest",

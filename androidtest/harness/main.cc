@@ -4,6 +4,7 @@
 #include "androidtest/harness/agent.h"
 #include "androidtest/harness/fixture.h"
 #include "androidtest/harness/mounts.h"
+#include "androidtest/harness/transport.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -17,5 +18,7 @@ int main(int argc, char** argv) {
     GTEST_LOG_(ERROR) << "no mount namespace for the test";
     return 1;
   }
+  fused::androidtest::UringParameter parameter;
+  if (fused::androidtest::OverUring()) parameter.Set();
   return RUN_ALL_TESTS();
 }

@@ -49,9 +49,9 @@ std::string Features(const control::v1::KernelStatus& kernel) {
 }
 
 std::string Views(const control::v1::VolumeStatus& volume) {
-  std::vector<std::vector<std::string>> rows = {{"  VIEW", "PASSTHROUGH",
-                                                 "REDACTED", "DAEMON", "DENIED",
-                                                 "REQUESTS", "MOUNT"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"  VIEW", "PASSTHROUGH", "REDACTED", "DAEMON", "DENIED", "REQUESTS",
+       "TRANSPORT", "MOUNT"}};
   for (const control::v1::ViewStatus& view : volume.views()) {
     rows.push_back(
         {absl::StrCat("  ", view.user(), "/", Printable(view.package())),
@@ -59,6 +59,7 @@ std::string Views(const control::v1::VolumeStatus& volume) {
          absl::StrCat(view.opens().redacted()),
          absl::StrCat(view.opens().daemon()),
          absl::StrCat(view.opens().denied()), absl::StrCat(Sum(view)),
+         Printable(view.transport()),
          view.mount().empty() ? "(run)" : Printable(view.mount())});
   }
   return Table(rows);
@@ -92,6 +93,9 @@ std::string VolumeText(const control::v1::VolumeStatus& volume) {
        volume.passthrough()
            ? "yes"
            : absl::StrCat("no: ", Printable(volume.passthrough_reason())));
+  if (!volume.transport().empty()) {
+    line("transport", Printable(volume.transport()));
+  }
   line("opens", Opens(volume.opens()));
   if (!volume.fallbacks().empty()) {
     line("fallbacks", Counts(volume.fallbacks()));
@@ -162,6 +166,11 @@ std::string StatusText(const control::v1::Status& status) {
                     workers.expired(), " too late, ",
                     workers.refused() + workers.handles_refused(), " refused, ",
                     workers.aborted(), " aborted\n");
+    if (workers.uring_views() != 0) {
+      absl::StrAppend(&text, "uring   ", workers.uring_views(), " views, ",
+                      workers.uring_threads(), " threads, ",
+                      workers.uring_bytes() >> 10, " KiB at most\n");
+    }
   }
   for (const std::string& warning : status.warnings()) {
     absl::StrAppend(&text, "warning ", Printable(warning), "\n");
