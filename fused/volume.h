@@ -116,6 +116,9 @@ class Volume {
   // Takes back what waits for locks; when the loop has stopped.
   void CancelWaits();
 
+  // Closes the backing ids that nobody uses.
+  void TrimBackingIds() const;
+
   // Compares the media index with the lower tree.
   absl::StatusOr<control::v1::ScanResponse> Scan();
   // Deletes what has expired at `now`, in seconds since 1970.
