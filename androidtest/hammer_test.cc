@@ -34,24 +34,26 @@ constexpr char kVictimFile[] = "Download/a.txt";
 constexpr uint64_t kLogBytes = 64 << 10;
 
 // PREFIX GO: two threads ask for names with the prefix, none of which they
-// see, for as long as the file GO is there. Returns how often they asked.
+// see, for as long as the file GO is there. Returns how often they asked. Each
+// name is a new one: those that were denied before the kernel answers itself.
 APP_PROGRAM(Hammer) {
+  static std::atomic<int64_t> names{0};
   const std::string& prefix = arguments[0];
   const std::string& go = arguments[1];
   std::atomic<int64_t> asked{0};
   std::atomic<bool> seen{false};
-  const auto work = [&](int thread) {
+  const auto work = [&] {
     int64_t mine = 0;
     while (mine % 64 != 0 || access(go.c_str(), F_OK) == 0) {
       struct stat stat;
-      const std::string name = absl::StrCat(prefix, thread, "-", mine % 1000);
+      const std::string name = absl::StrCat(prefix, ++names);
       if (::stat(name.c_str(), &stat) == 0 || errno != ENOENT) seen = true;
       ++mine;
     }
     asked += mine;
   };
-  std::thread other(work, 1);
-  work(0);
+  std::thread other(work);
+  work();
   other.join();
   return seen ? Wrong("a name that is not to be seen") : Done(asked);
 }

@@ -32,9 +32,8 @@ bool IsDue(const std::string& name, int64_t now) {
 
 class Expirer {
  public:
-  Expirer(LowerTree& tree, kernel::InvalidationWorker& invalidations,
-          int64_t now)
-      : tree_(tree), invalidations_(invalidations), now_(now) {}
+  Expirer(LowerTree& tree, const Telling& telling, int64_t now)
+      : tree_(tree), telling_(telling), now_(now) {}
 
   ExpiryResult Go(const std::atomic<bool>& stop) {
     std::vector<std::string> due;
@@ -162,35 +161,31 @@ class Expirer {
     return absl::OkStatus();
   }
 
-  void Tell(const LowerNode& parent, const LowerNode& file,
+  void Tell(LowerNode& parent, const LowerNode& file,
             const std::vector<std::string>& names) {
     for (const Sighting& sighting : file.sightings()) {
       const std::shared_ptr<kernel::Session> session =
           sighting.peer->session().lock();
-      if (session == nullptr) continue;
-      session->backing().Doom(sighting.node);
-      invalidations_.PostInode(sighting.peer->session(), sighting.node, false);
+      if (session != nullptr) session->backing().Doom(sighting.node);
     }
-    for (const Sighting& sighting : parent.sightings()) {
-      invalidations_.PostInode(sighting.peer->session(), sighting.node, false);
-      for (const std::string& name : names) {
-        invalidations_.PostEntry(sighting.peer->session(), sighting.node, name);
-      }
+    telling_.Attributes(file, {}, false);
+    telling_.AttributesOfDirectory(parent, {});
+    for (const std::string& name : names) {
+      telling_.Name(parent, {}, name, NameChange::kGone);
     }
   }
 
   LowerTree& tree_;
-  kernel::InvalidationWorker& invalidations_;
+  const Telling& telling_;
   const int64_t now_;
   ExpiryResult result_;
 };
 
 }  // namespace
 
-ExpiryResult ExpireFiles(LowerTree& tree,
-                         kernel::InvalidationWorker& invalidations, int64_t now,
+ExpiryResult ExpireFiles(LowerTree& tree, const Telling& telling, int64_t now,
                          const std::atomic<bool>& stop) {
-  return Expirer(tree, invalidations, now).Go(stop);
+  return Expirer(tree, telling, now).Go(stop);
 }
 
 }  // namespace fused

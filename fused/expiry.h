@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "fused/lower_node.h"
-#include "kernel/invalidation.h"
+#include "fused/telling.h"
 
 namespace fused {
 
@@ -28,8 +28,7 @@ struct ExpiryResult {
 // wrong makes of all, gets a week more from now on, by a new name: it is
 // deleted when that is over and the clock still says so. Tells the kernels of
 // all views. Thread-safe; no lock is held while it walks.
-ExpiryResult ExpireFiles(LowerTree& tree,
-                         kernel::InvalidationWorker& invalidations, int64_t now,
+ExpiryResult ExpireFiles(LowerTree& tree, const Telling& telling, int64_t now,
                          const std::atomic<bool>& stop);
 
 }  // namespace fused

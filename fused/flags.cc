@@ -34,6 +34,8 @@ ABSL_FLAG(OptionalString, views_dir, std::nullopt,
 ABSL_FLAG(OptionalString, transport, std::nullopt, "auto or dev");
 ABSL_FLAG(OptionalString, passthrough, std::nullopt, "auto or off");
 ABSL_FLAG(OptionalString, profile, std::nullopt, "media or posix");
+ABSL_FLAG(OptionalString, watch_lower, std::nullopt,
+          "auto or off: changes in LOWER behind the mount's back are told");
 ABSL_FLAG(OptionalString, admin_uids, std::nullopt,
           "uids, with commas between, that may use the control socket as root");
 ABSL_FLAG(OptionalString, metrics_textfile, std::nullopt,
@@ -71,6 +73,7 @@ FlagValues Values() {
   values.transport = absl::GetFlag(FLAGS_transport);
   values.passthrough = absl::GetFlag(FLAGS_passthrough);
   values.profile = absl::GetFlag(FLAGS_profile);
+  values.watch_lower = absl::GetFlag(FLAGS_watch_lower);
   values.admin_uids = absl::GetFlag(FLAGS_admin_uids);
   values.metrics_textfile = absl::GetFlag(FLAGS_metrics_textfile);
   values.threads = absl::GetFlag(FLAGS_threads);

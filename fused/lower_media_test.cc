@@ -245,8 +245,9 @@ TEST_F(LowerMediaTest, TheClockIsNotTrustedTooFar) {
     Make(name(at));
   }
   kernel::InvalidationWorker invalidations({});
+  const Telling telling(&invalidations, nullptr);
   const std::atomic<bool> stop{false};
-  const ExpiryResult result = ExpireFiles(*tree_, invalidations, kNow, stop);
+  const ExpiryResult result = ExpireFiles(*tree_, telling, kNow, stop);
   EXPECT_EQ(result.failed, 0U);
   EXPECT_EQ(result.files.size(), 3U);
   const auto there = [&](int64_t at) {
@@ -259,9 +260,8 @@ TEST_F(LowerMediaTest, TheClockIsNotTrustedTooFar) {
   EXPECT_TRUE(there(kNow + 7 * kDay));
   EXPECT_TRUE(there(kNow + 7 * kDay + 1));
   // A week on it is believed.
-  EXPECT_EQ(
-      ExpireFiles(*tree_, invalidations, kNow + 8 * kDay, stop).files.size(),
-      3U);
+  EXPECT_EQ(ExpireFiles(*tree_, telling, kNow + 8 * kDay, stop).files.size(),
+            3U);
   EXPECT_FALSE(there(kNow + 7 * kDay));
 }
 

@@ -26,6 +26,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "fused/listings.h"
 #include "fused/locks.h"
 #include "fused/media/index.h"
 #include "fused/media/key.h"
@@ -293,6 +294,9 @@ class LowerTree {
 
   // The node of a file handle; ESTALE: its inode is gone. Its place is not set.
   absl::StatusOr<Found> FindHandle(const kernel::FileHandle& handle);
+
+  // The node of a file handle, if there is one; null: nobody knows it.
+  std::shared_ptr<LowerNode> FindKnown(const kernel::FileHandle& handle);
 
   // Keeps a node, and what was found out of it, beyond its last use, until many
   // others have been kept since: a shared mount forgets a file between the

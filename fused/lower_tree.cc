@@ -258,6 +258,20 @@ absl::StatusOr<LowerTree::Found> LowerTree::FindHandle(
   return Intern(*std::move(fd));
 }
 
+std::shared_ptr<LowerNode> LowerTree::FindKnown(
+    const kernel::FileHandle& handle) {
+  if (!has_handles_) return nullptr;
+  absl::StatusOr<kernel::Fd> fd =
+      kernel::OpenHandle(handle_root_.get(), handle, O_PATH);
+  if (!fd.ok()) return nullptr;
+  absl::StatusOr<struct stat> stat = kernel::Stat(fd->get());
+  if (!stat.ok()) return nullptr;
+  const Key key{stat->st_dev, stat->st_ino};
+  Shard& shard = ShardOf(key);
+  absl::MutexLock lock(&shard.mutex);
+  return shard.Find(key);
+}
+
 namespace {
 
 // Of this thread.

@@ -67,6 +67,7 @@ std::optional<std::string>* FlagNamed(FlagValues& flags,
       {"transport", &flags.transport},
       {"passthrough", &flags.passthrough},
       {"profile", &flags.profile},
+      {"watch_lower", &flags.watch_lower},
       {"admin_uids", &flags.admin_uids},
       {"drop_in_dir", &flags.drop_in_dir},
       {"metrics_textfile", &flags.metrics_textfile}};

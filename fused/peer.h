@@ -2,12 +2,16 @@
 #ifndef FUSED_FUSED_PEER_H_
 #define FUSED_FUSED_PEER_H_
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "fused/listings.h"
 #include "kernel/session.h"
 #include "kernel/types.h"
 
@@ -17,12 +21,16 @@ namespace fused {
 // the view. Thread-safe.
 class Peer {
  public:
-  explicit Peer(uint64_t id) : id_(id) {}
+  explicit Peer(uint64_t id, std::optional<uid_t> app = std::nullopt)
+      : id_(id), app_(app) {}
   Peer(const Peer&) = delete;
   Peer& operator=(const Peer&) = delete;
 
   // The view's number, unique in the process.
   uint64_t id() const { return id_; }
+  // Whose it is; nothing: everybody's.
+  std::optional<uid_t> app() const { return app_; }
+  Listings& listings() const { return listings_; }
 
   void SetSession(std::weak_ptr<kernel::Session> session) {
     absl::MutexLock lock(&mutex_);
@@ -35,6 +43,8 @@ class Peer {
 
  private:
   const uint64_t id_;
+  const std::optional<uid_t> app_;
+  mutable Listings listings_;
   mutable absl::Mutex mutex_;
   std::weak_ptr<kernel::Session> session_ ABSL_GUARDED_BY(mutex_);
 };

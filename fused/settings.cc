@@ -56,12 +56,21 @@ bool ReadConfig(const std::string& path, Config& config,
   return policy::ParseMessage(content, path, config, source, issues);
 }
 
-std::string Absolute(const std::string& path) {
-  if (path.empty() || path[0] == '/') return path;
+std::string WorkingDirectory() {
   std::string directory(4096, '\0');
-  if (getcwd(directory.data(), directory.size()) == nullptr) return path;
+  if (getcwd(directory.data(), directory.size()) == nullptr) return "";
   directory.resize(directory.find('\0'));
+  return directory;
+}
+
+std::string AbsoluteFrom(const std::string& directory,
+                         const std::string& path) {
+  if (path.empty() || path[0] == '/' || directory.empty()) return path;
   return absl::StrCat(directory == "/" ? "" : directory, "/", path);
+}
+
+std::string Absolute(const std::string& path) {
+  return AbsoluteFrom(WorkingDirectory(), path);
 }
 
 std::string Path(const std::optional<std::string>& flag,
@@ -212,6 +221,14 @@ class Reader {
     TakeWord<config::v1::Passthrough>(
         "passthrough", flags_.passthrough,
         {{"auto", config::v1::AUTO}, {"off", config::v1::OFF}}, passthrough);
+    auto watch = volume.watch_lower() == config::v1::WATCH_LOWER_OFF
+                     ? config::v1::WATCH_LOWER_OFF
+                     : config::v1::WATCH_LOWER_AUTO;
+    TakeWord<config::v1::WatchLower>("watch_lower", flags_.watch_lower,
+                                     {{"auto", config::v1::WATCH_LOWER_AUTO},
+                                      {"off", config::v1::WATCH_LOWER_OFF}},
+                                     watch);
+    volume.set_watch_lower(watch);
     volume.set_profile(profile);
     volume.set_passthrough(passthrough);
     if (flags_.max_stack_depth.has_value()) {
@@ -358,6 +375,7 @@ Issue Origin::At(std::string_view field, std::string reason,
       {"name", of_volume && flags_.volume.has_value()},
       {"passthrough", of_volume && flags_.passthrough.has_value()},
       {"profile", of_volume && flags_.profile.has_value()},
+      {"watch_lower", of_volume && flags_.watch_lower.has_value()},
       {"max_stack_depth", of_volume && flags_.max_stack_depth.has_value()}};
   Issue issue = file_.At(field, std::move(reason), warning);
   for (const auto& [name, given] : kGiven) {
@@ -388,6 +406,10 @@ std::optional<Settings> ReadSettings(
     return std::nullopt;
   }
   Settings settings;
+  if (flags.config.has_value()) {
+    settings.directory = WorkingDirectory();
+    settings.config = Absolute(*flags.config);
+  }
   settings.origin = Origin(std::move(source), flags, !positional.empty());
   const size_t before = issues.size();
   Reader reader(file, flags, settings.origin, issues);
@@ -419,6 +441,23 @@ std::optional<Settings> ReadSettings(
   reader.CheckDifferent(settings.volumes);
   if (issues.size() != before) return std::nullopt;
   return settings;
+}
+
+std::optional<RulesFiles> FindRulesFiles(const Settings& settings,
+                                         Issues& issues) {
+  RulesFiles files = {settings.policy, settings.apps};
+  if (settings.config.empty()) return files;
+  Config file;
+  policy::SourceMap source;
+  if (!ReadConfig(settings.config, file, source, issues)) return std::nullopt;
+  const FlagValues& flags = settings.origin.flags();
+  if (!flags.policy.has_value()) {
+    files.policy = AbsoluteFrom(settings.directory, file.policy());
+  }
+  if (!flags.apps.has_value()) {
+    files.apps = AbsoluteFrom(settings.directory, file.apps());
+  }
+  return files;
 }
 
 std::string OneLine(const Issue& issue) {

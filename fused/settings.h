@@ -54,6 +54,7 @@ struct FlagValues {
   std::optional<std::string> transport;
   std::optional<std::string> passthrough;
   std::optional<std::string> profile;
+  std::optional<std::string> watch_lower;
   std::optional<std::string> admin_uids;
   std::optional<std::string> metrics_textfile;
   std::optional<uint32_t> threads;
@@ -75,6 +76,7 @@ class Origin {
   // said by the file "command line".
   policy::Issue At(std::string_view field, std::string reason,
                    bool warning = false) const;
+  const FlagValues& flags() const { return flags_; }
 
  private:
   policy::SourceMap file_;
@@ -83,6 +85,10 @@ class Origin {
 };
 
 struct Settings {
+  // The file that they were read from, and where relative paths in it begin;
+  // absolute. Empty: there is none.
+  std::string config;
+  std::string directory;
   // At least one, with different names and mount points.
   std::vector<VolumeSettings> volumes;
   // Files, absolute; empty: the last good ones.
@@ -150,6 +156,17 @@ void TakeFlags(const std::vector<std::string>& mount_options,
 std::optional<Settings> ReadSettings(
     FlagValues flags, const std::vector<std::string>& mount_options,
     const std::vector<std::string>& positional, policy::Issues& issues);
+
+// Files that a reload puts in force; empty: none.
+struct RulesFiles {
+  std::string policy;
+  std::string apps;
+};
+
+// Those of the flags, and else what the configuration file says now. Nothing
+// where that is wrong, which is in `issues`.
+std::optional<RulesFiles> FindRulesFiles(const Settings& settings,
+                                         policy::Issues& issues);
 
 // An issue as a line for the operator: "FILE:LINE:COLUMN: FIELD: REASON", and
 // of the command line "FIELD: REASON".

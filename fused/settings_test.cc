@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -214,6 +215,35 @@ TEST(SettingsTest, AConfigWithSeveralVolumes) {
   settings = Parse({"fused", "--config=" + path, "--passthrough=off"});
   ASSERT_TRUE(settings.ok()) << settings.status();
   EXPECT_EQ(config::v1::OFF, settings->volumes[0].config.passthrough());
+}
+
+TEST(SettingsTest, AReloadReadsTheFileAnew) {
+  const std::string path = WriteConfig("apps: \"/first\"");
+  auto settings =
+      Parse({"fused", "--config=" + path, "--policy=/flag", "/lower", "/mnt"});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  WriteConfig("policy: \"/named\" apps: \"second\" state_dir: \"/other\"");
+  // Relative is to where the daemon was started, wherever it is now.
+  const std::filesystem::path started = std::filesystem::current_path();
+  std::filesystem::current_path("/");
+  policy::Issues issues;
+  auto files = FindRulesFiles(*settings, issues);
+  std::filesystem::current_path(started);
+  ASSERT_TRUE(files.has_value());
+  EXPECT_EQ("/flag", files->policy);
+  EXPECT_EQ(started / "second", files->apps);
+  EXPECT_TRUE(issues.empty());
+  WriteConfig("apps: 7");
+  EXPECT_FALSE(FindRulesFiles(*settings, issues).has_value());
+  ASSERT_EQ(1u, issues.size());
+  EXPECT_EQ(path, issues[0].file);
+  // Without a file the flags stay.
+  settings = Parse({"fused", "--policy=/flag", "/lower", "/mnt"});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  files = FindRulesFiles(*settings, issues);
+  ASSERT_TRUE(files.has_value());
+  EXPECT_EQ("/flag", files->policy);
+  EXPECT_EQ("", files->apps);
 }
 
 TEST(SettingsTest, BackingIds) {

@@ -37,7 +37,11 @@ struct timespec Now() {
 View::View(const VolumeContext& context, ViewIdentity identity)
     : context_(context),
       identity_(std::move(identity)),
-      peer_(std::make_shared<Peer>(NextViewId())),
+      peer_(std::make_shared<Peer>(NextViewId(),
+                                   identity_.shared()
+                                       ? std::nullopt
+                                       : std::optional<uid_t>(identity_.uid))),
+      telling_(context.invalidations, context.posix ? nullptr : context.rules),
       mounted_(Now()),
       generation_(context.posix ? Generation() : 0),
       nodes_(

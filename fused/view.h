@@ -30,8 +30,10 @@
 #include "fused/node.h"
 #include "fused/retries.h"
 #include "fused/rules.h"
+#include "fused/telling.h"
 #include "fused/told_names.h"
 #include "fused/view_parts.h"
+#include "fused/visibility.h"
 #include "kernel/invalidation.h"
 #include "kernel/operations.h"
 #include "kernel/session.h"
@@ -78,17 +80,18 @@ class View : public kernel::Operations {
     return peer_->session().lock();
   }
 
-  // Appends a description of each open handle (of `uid` only, where given; the
-  // stale only, which the kernel serves and the rules forbid).
+  // Appends what is open (of `uid` only, where given; the stale only, which the
+  // kernel serves and the rules forbid); beyond kMostListed it counts.
   void ListHandles(std::optional<uid_t> uid, bool stale_only,
                    control::v1::HandlesResponse& response) const;
 
-  // After a change of rules: makes the kernel look every name up again.
-  void TellRules() const;
+  // After new rules: has every name looked up again. True: by the worker.
+  bool TellRules() const;
   // Posts what waits for names of listings before `epoch`. False: none.
   bool PostListings(uint64_t epoch) const;
-  // Takes open files back, but for those that the kernel serves: how many.
-  uint64_t AfterRules(const policy::Changes& changes);
+  // Takes open files back, but for those that the kernel serves; reads none
+  // after `deadline`.
+  StaleCount AfterRules(const policy::Changes* changes, absl::Time deadline);
   void FindStale(std::vector<StaleFile>& stale) const;
 
   // kernel::Operations.
@@ -246,16 +249,12 @@ class View : public kernel::Operations {
   absl::Status CheckNew(const Actor& actor, const policy::Object& made,
                         policy::OperationSet operations,
                         std::string_view name) const;
-  // Whether LOOKUP of anything of that name (a directory or not, if known) is
-  // allowed; kDepends: on what the file is. kNever: the lower tree isn't asked.
-  enum class Visibility { kNever, kDepends, kAlways };
   Visibility Sees(const Actor& actor, const policy::Location& location,
                   std::string_view name, std::optional<bool> directory) const;
   // In which mode the actor's opens of the object are served.
   policy::IoMode ServedAs(const Actor& actor, const policy::Object& object,
                           LowerNode& lower, const struct stat& stat) const;
-  // For a subject that is not to see locations: whether it may open the file
-  // like that. Looks what it holds.
+  // Whether who is not to see locations may open it so. Looks what it holds.
   static absl::Status CheckRedacted(const Intent& intent, LowerNode& lower);
   // In the posix profile: set-id bits, or capabilities of the file.
   static bool HasPrivileges(LowerNode& lower, const struct stat& stat);
@@ -267,8 +266,7 @@ class View : public kernel::Operations {
   // The decision as a status; a denial is kept for the audit log.
   static absl::Status Verdict(const Actor& actor, const policy::Object& object,
                               const policy::Decision& decision);
-  // A request, by its opcode, about the node, or a name in it, was refused:
-  // counts and records it where that was a denial.
+  // Counts and records a request that was refused, where that was a denial.
   void CountDenied(const Actor& actor, uint32_t opcode, kernel::NodeId node,
                    std::string_view name, const absl::Status& status);
   // Records only.
@@ -304,10 +302,12 @@ class View : public kernel::Operations {
   absl::Status Refresh(const Actor& actor, Target& target);
   // What was found there, if the actor may know.
   absl::Status Take(const Actor& actor, Target& target, LowerTree::Found found);
-  // Whether callers of a mount that all share get different answers there, so
-  // that no name is cached.
+  // Whether callers who share a mount get different answers there.
   bool IsShownDifferently(const Actor& actor,
                           const policy::Location& location) const;
+  // Whether the kernel may keep that there is no such name.
+  bool KeepsAbsence(const Actor& actor, kernel::NodeId parent,
+                    std::string_view name) const;
   // The actor's node for the target, with one lookup more, and its entry.
   std::shared_ptr<Node> EnterNode(const Actor& actor, const Target& target,
                                   kernel::Entry& entry);
@@ -317,18 +317,14 @@ class View : public kernel::Operations {
   void LookupDot(const Actor& actor, kernel::NodeId node, std::string_view name,
                  kernel::EntryReply reply);
   void DropNode(kernel::NodeId node, uint64_t lookups);
-  // Whether the kernel knows the target's name for what stands there now, or
-  // not at all.
+  // Whether the kernel knows the name for what stands there now, or not at all.
   bool AsTold(const Target& target) const;
   void Told(const Target& target, Node& node);
-  // The kernel has moved its name as the lower tree has.
   void ToldMoved(const Target& from, const Target& to, bool exchanged);
 
   // view_attributes.cc
   struct stat Present(const struct stat& lower, const Facts& facts,
                       const Actor& actor) const;
-  // Whether there may be names in it that the actor must not know of.
-  bool HidesNames(const Actor& actor, const policy::Location& directory) const;
   kernel::Attributes AttributesOf(const Actor& actor, const LowerNode& lower,
                                   int own_writers, const struct stat& stat,
                                   const Facts& facts) const;
@@ -384,8 +380,7 @@ class View : public kernel::Operations {
                            int depth) const;
 
   // view_open.cc
-  // What the actor's app is charged for a handle. Nothing: it has as many as it
-  // may (EMFILE).
+  // What the actor's app is charged for a handle. Nothing: EMFILE.
   std::optional<AppLimits::Share> ShareOf(const Actor& actor) const;
   absl::StatusOr<NewHandle> OpenNode(const Actor& actor,
                                      const std::shared_ptr<Node>& node,
@@ -428,8 +423,8 @@ class View : public kernel::Operations {
                                                const Intent& intent) const;
 
   // view_recheck.cc
-  static bool ShowsLocation(const Handle& handle);
-  Standing StandingOf(const Actor& actor, const Handle& handle) const;
+  Standing StandingOf(const Actor& actor, const Handle& handle,
+                      bool may_read = true) const;
   // EACCES where the rules in force forbid what the handle was opened for.
   absl::Status Recheck(const Handle& handle) const;
 
@@ -457,9 +452,12 @@ class View : public kernel::Operations {
                            bool data) const;
   // The same, this node included.
   void InvalidateEverywhere(const LowerNode& lower, bool data) const;
-  // Tells other views that a name changed. After the reply.
-  void PostName(const LowerNode& parent, kernel::NodeId own,
-                std::string_view name, bool directory_went = false) const;
+  // Tells other views of a name and its directory. Before the reply: who is
+  // answered, and then waits (`fusedctl sync`), waits for this.
+  void TellName(const Node& parent, std::string_view name,
+                NameChange change) const;
+  void TellMoved(const Actor& actor, const Target& from,
+                 const Target& to) const;
   // Whether another view took the file's last name away, which this view's
   // kernel may not know of yet: a name that led here is no longer its.
   bool IsLeftBehind(Node& node) const;
@@ -472,6 +470,7 @@ class View : public kernel::Operations {
   const VolumeContext context_;
   const ViewIdentity identity_;
   const std::shared_ptr<Peer> peer_;
+  const Telling telling_;
   const struct timespec mounted_;
   const uint64_t generation_;
   Counters counters_;

@@ -51,7 +51,10 @@ struct stat View::Present(const struct stat& lower, const Facts& facts,
                   (directory ? kMediaDirectoryMode : kMediaFileMode);
   shown.st_uid = identity_.shared() ? 0 : identity_.uid;
   shown.st_gid = identity_.shared() ? kMediaGid : identity_.uid;
-  if (directory && HidesNames(actor, facts.location)) {
+  if (directory &&
+      HidesNamesBelow(*actor.snapshot,
+                      identity_.shared() ? nullptr : &actor.subject,
+                      facts.location)) {
     // Size, times and link count would tell of them.
     shown.st_nlink = 2;
     shown.st_size = 4096;
@@ -59,19 +62,6 @@ struct stat View::Present(const struct stat& lower, const Facts& facts,
     shown.st_atim = shown.st_mtim = shown.st_ctim = mounted_;
   }
   return shown;
-}
-
-bool View::HidesNames(const Actor& actor,
-                      const policy::Location& directory) const {
-  const policy::Snapshot& snapshot = *actor.snapshot;
-  constexpr char kAnyName[] = "a";
-  const policy::Location child = snapshot.Child(directory, kAnyName);
-  if (snapshot.UniformLookup(child)) return false;
-  // What all share a cache of is one answer for all.
-  return identity_.shared() ||
-         !Check(actor, snapshot.ObjectAt(child, kAnyName, true, policy::kNoApp),
-                Operation::kLookup)
-              .ok();
 }
 
 kernel::Attributes View::AttributesOf(const Actor& actor,

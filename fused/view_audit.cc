@@ -112,7 +112,7 @@ void View::AuditRedacted(const Actor& actor, const Node& node,
 std::string View::PathOf(const Node& node) {
   const LowerTree& tree = node.lower->tree();
   return node.place != nullptr ? tree.PathAt(*node.place)
-                                : tree.PathOf(*node.lower);
+                               : tree.PathOf(*node.lower);
 }
 
 }  // namespace fused

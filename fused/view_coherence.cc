@@ -2,32 +2,10 @@
 #include "fused/view.h"
 
 namespace fused {
-namespace {
-
-void Invalidate(const Sighting& sighting, bool data) {
-  const std::shared_ptr<kernel::Session> session =
-      sighting.peer->session().lock();
-  // A view that has gone, or has not begun, caches nothing.
-  if (session == nullptr || !session->initialized() || session->ended()) return;
-  session->InvalidateInode(sighting.node, data).IgnoreError();
-}
-
-}  // namespace
 
 void View::InvalidateElsewhere(const LowerNode& lower, kernel::NodeId own,
                                bool data) const {
-  const Sighting self{peer_, own};
-  if (!lower.SeenElsewhere(self)) return;
-  for (const Sighting& sighting : lower.sightings()) {
-    if (sighting == self) continue;
-    // Attributes only, at once: with data the kernel waits for page locks,
-    // which a request may hold.
-    Invalidate(sighting, false);
-    if (data) {
-      context_.invalidations->PostInode(sighting.peer->session(), sighting.node,
-                                        true);
-    }
-  }
+  telling_.Attributes(lower, {peer_, own}, data);
 }
 
 void View::InvalidateEverywhere(const LowerNode& lower, bool data) const {
@@ -42,20 +20,19 @@ bool View::IsLeftBehind(Node& node) const {
   return node.handles == 0;
 }
 
-void View::PostName(const LowerNode& parent, kernel::NodeId own,
-                    std::string_view name, bool directory_went) const {
-  const Sighting self{peer_, own};
-  if (!parent.SeenElsewhere(self)) return;
-  for (const Sighting& sighting : parent.sightings()) {
-    if (sighting == self) continue;
-    if (directory_went) {
-      context_.invalidations->PostRemoved(sighting.peer->session(),
-                                          sighting.node, name);
-    } else {
-      context_.invalidations->PostEntry(sighting.peer->session(), sighting.node,
-                                        name);
-    }
-  }
+void View::TellName(const Node& parent, std::string_view name,
+                    NameChange change) const {
+  const Sighting own{peer_, parent.id()};
+  telling_.AttributesOfDirectory(*parent.lower, own);
+  telling_.Name(*parent.lower, own, name, change);
+}
+
+void View::TellMoved(const Actor& actor, const Target& from,
+                     const Target& to) const {
+  if (posix() || JudgedAlikeBelow(from.location, to.location)) return;
+  telling_.Moved(from.parent->lower->tree(), *actor.snapshot,
+                 {from.location, from.name}, {to.location, to.name},
+                 {peer_, 0});
 }
 
 void View::ForgetTimeouts(kernel::NodeId parent, std::string_view name) const {

@@ -157,8 +157,8 @@ absl::Status View::SettleMade(const Actor& actor, Target& target) {
   }
   // It was there to be seen.
   AfterRemoved(target.lower, target.lower->IsGone());
-  InvalidateElsewhere(*target.parent->lower, 0, false);
-  PostName(*target.parent->lower, 0, target.name);
+  telling_.AttributesOfDirectory(*target.parent->lower, {});
+  telling_.Name(*target.parent->lower, {}, target.name, NameChange::kGone);
   return status;
 }
 
@@ -250,9 +250,7 @@ void View::Create(const kernel::Caller& caller, kernel::NodeId parent,
   }
   const absl::Status settled = SettleMade(actor, *target);
   if (!settled.ok()) return reply.Error(settled);
-  InvalidateElsewhere(*target->parent->lower, parent, false);
-  const std::shared_ptr<Node> parent_node = target->parent;
-  PostName(*parent_node->lower, parent, name);
+  TellName(*target->parent, name, NameChange::kMade);
   ReplyCreated(actor, *target, *std::move(fd), request, decision,
                std::move(reply));
 }

@@ -28,9 +28,10 @@ void View::OpenDirectory(const kernel::Caller& caller, kernel::NodeId node_id,
   const std::shared_ptr<Node> node = FindNode(actor, node_id);
   if (node == nullptr) return reply.Error(Stale());
   if (!node->lower->is_directory()) return reply.Error(NotDirectory());
+  Facts facts;
   if (!posix()) {
-    const absl::Status status =
-        Check(actor, node->Classify(*actor.snapshot).object, Operation::kList);
+    facts = node->Classify(*actor.snapshot);
+    const absl::Status status = Check(actor, facts.object, Operation::kList);
     if (!status.ok()) {
       CountDenied(actor, FUSE_OPENDIR, node_id, {}, status);
       return reply.Error(status);
@@ -47,7 +48,9 @@ void View::OpenDirectory(const kernel::Caller& caller, kernel::NodeId node_id,
   directories_.Insert(
       id, std::make_shared<DirectoryHandle>(id, node, actor.uid, *std::move(fd),
                                             *std::move(share)));
-  if (!reply.Send(id, false)) directories_.Remove(id);
+  const bool cache = posix() || !identity_.shared() ||
+                     ListsAlike(*actor.snapshot, facts.location);
+  if (!reply.Send(id, cache)) directories_.Remove(id);
 }
 
 // A name's place in a listing. With `plus` it is looked up, and the lookup
@@ -139,6 +142,8 @@ void View::ReadDirectory(const kernel::Caller& caller, kernel::NodeId node,
   if (reply.plus()) {
     handle->listed.store(actor.snapshot->epoch(), std::memory_order_release);
   }
+  // Before it is read: a change that comes later finds it.
+  peer_->listings().Add(handle->node->id());
   std::vector<kernel::NodeId> entered;
   const absl::Status status =
       FillDirectory(actor, *handle, offset, reply, entered);

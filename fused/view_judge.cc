@@ -19,9 +19,6 @@ namespace {
 // App ids are below it; the user is the rest.
 constexpr uint32_t kUserRange = 100000;
 
-// No app is ever given it.
-constexpr uid_t kNobody = 99999;
-
 using policy::Operation;
 
 // What a decision is made of: all that Snapshot::Decide() looks at.
@@ -123,9 +120,7 @@ View::Actor View::ActorOf(uid_t uid) const {
   actor.subject = actor.snapshot->SubjectOf(actor.uid);
   if (!identity_.shared() && !StillInstalled(*actor.snapshot)) {
     // The uid may be another package's by now: nobody in particular.
-    actor.subject = {};
-    actor.subject.user = identity_.user;
-    actor.subject.row = actor.snapshot->SubjectOf(kNobody).row;
+    actor.subject = NobodyOf(*actor.snapshot, identity_.user);
   }
   return actor;
 }
@@ -187,32 +182,17 @@ absl::Status View::CheckNew(const Actor& actor, const policy::Object& made,
   return Verdict(actor, made, decision);
 }
 
-View::Visibility View::Sees(const Actor& actor,
-                            const policy::Location& location,
-                            std::string_view name,
-                            std::optional<bool> directory) const {
+Visibility View::Sees(const Actor& actor, const policy::Location& location,
+                      std::string_view name,
+                      std::optional<bool> directory) const {
   if (posix()) return Visibility::kAlways;
-  const policy::Snapshot& snapshot = *actor.snapshot;
-  int asked = 0;
-  int allowed = 0;
-  policy::Object object;
-  policy::Decision decision;
-  const auto ask = [&](bool is_directory, policy::AppIndex owner) {
-    ++asked;
-    object = snapshot.ObjectAt(location, name, is_directory, owner);
-    decision = Decide(actor, object, Operation::kLookup);
-    allowed += decision.allowed();
-  };
-  if (directory.value_or(true)) ask(true, policy::kNoApp);
-  if (!directory.value_or(false)) {
-    ask(false, policy::kNoApp);
-    if (actor.subject.app != policy::kNoApp) ask(false, actor.subject.app);
+  AskedName asked;
+  const Visibility seen = SeesName(*actor.snapshot, actor.subject, location,
+                                   name, directory, &asked);
+  if (seen == Visibility::kNever) {
+    Verdict(actor, asked.object, asked.decision).IgnoreError();
   }
-  if (allowed == 0) {
-    Verdict(actor, object, decision).IgnoreError();
-    return Visibility::kNever;
-  }
-  return allowed == asked ? Visibility::kAlways : Visibility::kDepends;
+  return seen;
 }
 
 policy::IoMode View::ServedAs(const Actor& actor, const policy::Object& object,

@@ -167,6 +167,21 @@ bool View::IsShownDifferently(const Actor& actor,
   return location.depth <= 1 || !actor.snapshot->UniformLookup(location);
 }
 
+// What is absent and what is denied are kept alike, or the next question would
+// tell them apart by how long it takes.
+bool View::KeepsAbsence(const Actor& actor, kernel::NodeId parent,
+                        std::string_view name) const {
+  // Nobody could take it back when the rules change.
+  if (!connection_.inc_epoch) return false;
+  const std::shared_ptr<Node> node = FindNode(actor, parent);
+  // Where names have several spellings, it is told of one.
+  if (node == nullptr || node->lower->tree().folds_case()) return false;
+  if (posix() || !identity_.shared()) return true;
+  return !IsShownDifferently(
+      actor,
+      actor.snapshot->Child(node->Classify(*actor.snapshot).location, name));
+}
+
 std::shared_ptr<Node> View::EnterNode(const Actor& actor, const Target& target,
                                       kernel::Entry& entry) {
   LowerNode& lower = *target.lower;
@@ -245,6 +260,7 @@ void View::DropNode(kernel::NodeId node, uint64_t lookups) {
   if (!nodes_.Forget(node, lookups)) return;
   if (known != nullptr) {
     told_.EraseNode(known->told.load(std::memory_order_relaxed), node);
+    if (known->lower->is_directory()) peer_->listings().Take(node);
   }
   kernel::BackingRegistry* const backing =
       backing_.load(std::memory_order_acquire);
@@ -289,6 +305,10 @@ void View::Lookup(const kernel::Caller& caller, kernel::NodeId parent,
   if (!target.ok()) {
     told_.Erase(ToldNames::KeyOf(parent, name));
     AuditDenied(actor, FUSE_LOOKUP, parent, name, target.status());
+    if (kernel::IsErrno(target.status(), ENOENT) &&
+        KeepsAbsence(actor, parent, name)) {
+      return reply.NegativeCached();
+    }
     return reply.Error(target.status());
   }
   ReplyEntry(actor, *target, std::move(reply));

@@ -47,7 +47,12 @@ absl::Status View::CheckMake(const Actor& actor, const Target& target,
 }
 
 void View::NameChanged(LowerNode& parent, std::string_view name) const {
-  if (!posix() && policy::IsNomedia(name)) parent.tree().NomediaChanged();
+  if (posix() || !policy::IsNomedia(name)) return;
+  parent.tree().NomediaChanged();
+  // At once, in this view too: it is no name that has changed.
+  if (HiddenIsUnseen(*context_.rules->snapshot())) {
+    telling_.Everything(parent.tree());
+  }
 }
 
 absl::Status View::RefreshMade(const Actor& actor, Target& target, mode_t type,
@@ -134,10 +139,7 @@ void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
   }
   if (status.ok()) status = SettleMade(actor, *target);
   if (!status.ok()) return reply.Error(status);
-  InvalidateElsewhere(*target->parent->lower, parent, false);
-  // Before the reply: who is answered, and then waits for all that was posted
-  // (`fusedctl sync`), waits for this.
-  PostName(*target->parent->lower, parent, name);
+  TellName(*target->parent, name, NameChange::kMade);
   ReplyEntry(actor, *target, std::move(reply));
 }
 
@@ -267,8 +269,8 @@ void View::RemoveName(const kernel::Caller& caller, kernel::NodeId parent,
   }
   told_.Erase(ToldNames::KeyOf(parent, name));
   AfterRemoved(target->lower, gone);
-  InvalidateElsewhere(*target->parent->lower, parent, false);
-  PostName(*target->parent->lower, parent, name, directory);
+  TellName(*target->parent, name,
+           directory ? NameChange::kDirectoryGone : NameChange::kGone);
   reply.Ok();
 }
 

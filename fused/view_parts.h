@@ -118,7 +118,19 @@ enum class ViewStanding {
   kForbidden,
   // It may be read, but not where it was made.
   kTellsLocation,
+  // The same, perhaps.
+  kMayTellLocation,
 };
+
+// Open files that the kernel serves against the rules, and those of them that
+// may be.
+struct StaleCount {
+  uint64_t stale = 0;
+  uint64_t unread = 0;
+};
+
+// So many, with what is said of each, fit into one message.
+inline constexpr int kMostListed = 8192;
 
 // An open file that the kernel serves against the rules.
 struct StaleFile {

@@ -303,8 +303,6 @@ void View::Rename(const kernel::Caller& caller, kernel::NodeId parent,
                         (flags & RENAME_EXCHANGE) == 0;
   if (replaced) AfterRemoved(to->lower, to->lower->IsGone());
   InvalidateElsewhere(*from->lower, 0, false);
-  InvalidateElsewhere(*from->parent->lower, parent, false);
-  InvalidateElsewhere(*to->parent->lower, new_parent, false);
   if (from->lower != to->lower) {
     ToldMoved(*from, *to, (flags & RENAME_EXCHANGE) != 0);
   }
@@ -318,8 +316,11 @@ void View::Rename(const kernel::Caller& caller, kernel::NodeId parent,
     ForgetTimeouts(parent, name);
   }
   const bool directory = IsDirectoryAt(*from) || IsDirectoryAt(*to);
-  PostName(*from->parent->lower, parent, name, directory);
-  PostName(*to->parent->lower, new_parent, new_name, directory);
+  const NameChange gone =
+      directory ? NameChange::kDirectoryGone : NameChange::kGone;
+  TellName(*from->parent, name, gone);
+  TellName(*to->parent, new_name, gone);
+  if (directory) TellMoved(actor, *from, *to);
   reply.Ok();
 }
 

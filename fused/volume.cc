@@ -174,13 +174,35 @@ absl::StatusOr<kernel::Fd> Volume::Serve(
   return std::move(fuse->mount);
 }
 
-bool Volume::Concerns(const policy::Changes& changes, const View& view) {
+bool Volume::Concerns(const policy::Changes* changes, const View& view) {
+  if (changes == nullptr) return true;
   const ViewIdentity& identity = view.identity();
-  return identity.shared() ? changes.ForShared()
-                           : changes.ForPackage(identity.package, identity.uid);
+  return identity.shared()
+             ? changes->ForShared()
+             : changes->ForPackage(identity.package, identity.uid);
+}
+
+void Volume::WatchLower() {
+  if (settings_.config.watch_lower() == config::v1::WATCH_LOWER_OFF) {
+    watch_reason_ = "turned off (--watch_lower=off)";
+    return;
+  }
+  absl::StatusOr<std::unique_ptr<LowerWatch>> watch = LowerWatch::Start(
+      *trees_, Telling(shared_.invalidations,
+                       settings_.posix() ? nullptr : shared_.rules));
+  if (watch.ok()) {
+    watch_ = *std::move(watch);
+  } else {
+    watch_reason_ = kernel::Describe(watch.status());
+  }
+}
+
+bool Volume::SyncLower(absl::Duration timeout) {
+  return watch_ == nullptr || watch_->Sync(timeout);
 }
 
 absl::Status Volume::Mount() {
+  WatchLower();
   absl::StatusOr<std::shared_ptr<Mounted>> mounted = NewMounted({});
   if (!mounted.ok()) return mounted.status();
   absl::StatusOr<kernel::Fd> mount = Serve(*mounted);
@@ -270,6 +292,8 @@ void Volume::Ended(const std::shared_ptr<Mounted>& mounted) {
     if (found == views_.end()) return;
     views_.erase(found);
     departed_.Add(mounted->view.counters());
+    departed_unanswered_ += mounted->session->unanswered();
+    departed_expired_ += mounted->session->expired();
     lost = mounted->path == mountpoint();
   }
   Tell(mounted->view.identity(), "a view went");
@@ -289,21 +313,16 @@ void Volume::Tell(const ViewIdentity& identity, std::string_view what) const {
 
 void Volume::InvalidateAll() {
   for (const std::shared_ptr<Mounted>& mounted : views()) {
-    kernel::Session& session = *mounted->session;
-    if (!session.initialized() || session.ended()) continue;
-    if (!session.IncrementEpoch().ok()) {
-      // A kernel without epochs: name by name.
-      mounted->view.ExpireAllNames();
-    }
+    mounted->view.TellRules();
   }
 }
 
-Volume::Told Volume::TellRules(const policy::Changes& changes) {
+Volume::Told Volume::TellRules(const policy::Changes* changes) {
   Told told;
   if (settings_.posix()) return told;
   for (const std::shared_ptr<Mounted>& mounted : views()) {
     if (Concerns(changes, mounted->view)) {
-      mounted->view.TellRules();
+      told.posted = mounted->view.TellRules() || told.posted;
       ++told.views;
     } else {
       ++told.spared;
@@ -317,7 +336,7 @@ void Volume::CountTold(const Told& told) {
   views_spared_.fetch_add(told.spared, std::memory_order_relaxed);
 }
 
-bool Volume::PostListings(const policy::Changes& changes, uint64_t epoch) {
+bool Volume::PostListings(const policy::Changes* changes, uint64_t epoch) {
   bool posted = false;
   if (settings_.posix()) return posted;
   for (const std::shared_ptr<Mounted>& mounted : views()) {
@@ -327,12 +346,15 @@ bool Volume::PostListings(const policy::Changes& changes, uint64_t epoch) {
   return posted;
 }
 
-uint64_t Volume::AfterRules(const policy::Changes& changes) {
-  uint64_t stale = 0;
+StaleCount Volume::AfterRules(const policy::Changes* changes,
+                              absl::Time deadline) {
+  StaleCount all;
   for (const std::shared_ptr<Mounted>& mounted : views()) {
-    stale += mounted->view.AfterRules(changes);
+    const StaleCount count = mounted->view.AfterRules(changes, deadline);
+    all.stale += count.stale;
+    all.unread += count.unread;
   }
-  return stale;
+  return all;
 }
 
 std::vector<StaleFile> Volume::FindStale() const {

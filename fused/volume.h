@@ -19,10 +19,12 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/time.h"
 #include "fused/app_limits.h"
 #include "fused/audit/log.h"
 #include "fused/counters.h"
 #include "fused/lower_node.h"
+#include "fused/lower_watch.h"
 #include "fused/media/index.h"
 #include "fused/metrics/registry.h"
 #include "fused/metrics/requests.h"
@@ -96,19 +98,21 @@ class Volume {
   // have been told.
   void InvalidateAll();
 
-  // A change of rules, step by step (see rules_change.h). The first two for
-  // the views that it concerns.
+  // A change of rules, step by step (see rules_change.h), for the views that it
+  // concerns; for all where `changes` is null.
   // Makes the kernels look every name up again; to be called again when no
   // request is decided by the former rules any more.
   struct Told {
     uint64_t views = 0;
     uint64_t spared = 0;
+    // To the worker: listings, and for a kernel without epochs each name.
+    bool posted = false;
   };
-  Told TellRules(const policy::Changes& changes);
+  Told TellRules(const policy::Changes* changes);
   void CountTold(const Told& told);
   // As View's.
-  bool PostListings(const policy::Changes& changes, uint64_t epoch);
-  uint64_t AfterRules(const policy::Changes& changes);
+  bool PostListings(const policy::Changes* changes, uint64_t epoch);
+  StaleCount AfterRules(const policy::Changes* changes, absl::Time deadline);
   std::vector<StaleFile> FindStale() const;
 
   // Unmounts what has a path. Open files of passthrough go on.
@@ -118,6 +122,10 @@ class Volume {
 
   // Closes the backing ids that nobody uses.
   void TrimBackingIds() const;
+
+  // Waits until what others changed below before the call has been posted.
+  // False: `timeout` ran out.
+  bool SyncLower(absl::Duration timeout);
 
   // Compares the media index with the lower tree.
   absl::StatusOr<control::v1::ScanResponse> Scan();
@@ -149,6 +157,7 @@ class Volume {
          std::unique_ptr<UserTrees> trees);
 
   void FindWarnings();
+  void WatchLower();
   // A superblock that serves, on a detached mount.
   absl::StatusOr<kernel::Fd> Serve(const std::shared_ptr<Mounted>& mounted);
   absl::StatusOr<std::shared_ptr<Mounted>> NewMounted(ViewIdentity identity);
@@ -159,7 +168,7 @@ class Volume {
   void Tell(const ViewIdentity& identity, std::string_view what) const;
   void NoteFallback(std::string_view reason);
   MountedList views() const;
-  static bool Concerns(const policy::Changes& changes, const View& view);
+  static bool Concerns(const policy::Changes* changes, const View& view);
   std::string AppViewPath(std::string_view package, uint32_t user) const;
 
   const VolumeSettings settings_;
@@ -171,6 +180,8 @@ class Volume {
   metrics::Requests requests_;
   // Of views that are gone.
   Counters departed_;
+  uint64_t departed_unanswered_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t departed_expired_ ABSL_GUARDED_BY(mutex_) = 0;
   // Why passthrough is off for the volume as a whole; empty where it is on.
   std::string passthrough_reason_ ABSL_GUARDED_BY(mutex_);
 
@@ -180,6 +191,9 @@ class Volume {
   MountedList views_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, uint64_t, std::less<>> fallbacks_
       ABSL_GUARDED_BY(mutex_);
+  // Null: for this reason. Set by Mount(); goes before what it tells.
+  std::unique_ptr<LowerWatch> watch_;
+  std::string watch_reason_;
 };
 
 }  // namespace fused

@@ -2,6 +2,7 @@
 #include <cerrno>
 #include <string>
 
+#include "absl/time/time.h"
 #include "fused/expiry.h"
 #include "fused/media_requests.h"
 #include "fused/volume.h"
@@ -46,11 +47,14 @@ void Volume::FillStatus(control::v1::VolumeStatus& status) const {
   uint64_t nodes = 0;
   uint64_t unanswered = 0;
   uint64_t expired = 0;
+  bool serves = false;
   MountedList all;
   {
     absl::MutexLock lock(&mutex_);
     all = views_;
     total.Add(departed_);
+    unanswered = departed_unanswered_;
+    expired = departed_expired_;
     status.set_passthrough(passthrough_reason_.empty());
     status.set_passthrough_reason(passthrough_reason_);
     for (const auto& [reason, count] : fallbacks_) {
@@ -65,7 +69,10 @@ void Volume::FillStatus(control::v1::VolumeStatus& status) const {
     nodes += view.nodes();
     unanswered += mounted->session->unanswered();
     expired += mounted->session->expired();
-    if (view.identity().shared()) continue;
+    if (view.identity().shared()) {
+      serves = true;
+      continue;
+    }
     control::v1::ViewStatus& out = *status.add_views();
     out.set_package(view.identity().package);
     out.set_user(view.identity().user);
@@ -76,6 +83,12 @@ void Volume::FillStatus(control::v1::VolumeStatus& status) const {
     FillRequests(view.counters(), *out.mutable_requests());
     FillOpens(view.counters(), *out.mutable_opens());
   }
+  if (!serves) {
+    status.add_warnings(
+        absl::StrCat(mountpoint(),
+                     " is not served: it was unmounted, or its connection "
+                     "was aborted; a restart mounts it again"));
+  }
   FillRequests(total, *status.mutable_requests());
   FillOpens(total, *status.mutable_opens());
   status.set_backing_ids(backing_ids);
@@ -83,6 +96,13 @@ void Volume::FillStatus(control::v1::VolumeStatus& status) const {
   status.set_nodes(nodes);
   status.set_unanswered(unanswered);
   status.set_expired(expired);
+  status.set_watch_lower(watch_ != nullptr);
+  status.set_watch_lower_reason(watch_reason_);
+  if (watch_ != nullptr) {
+    const LowerWatch::Stats watched = watch_->stats();
+    status.set_lower_changes(watched.changes);
+    status.set_lower_overflows(watched.overflows);
+  }
   for (const LowerTree* tree : trees_->All()) {
     if (tree->media() != nullptr) FillMedia(*tree, *status.mutable_media());
   }
@@ -95,6 +115,11 @@ void Volume::FillStatus(control::v1::VolumeStatus& status) const {
   out.set_coalesced(posted.coalesced);
   out.set_overflows(posted.overflows);
   out.set_queued(posted.queued);
+  out.set_listings(posted.listings);
+  out.set_lag_microseconds(
+      static_cast<uint64_t>(absl::ToInt64Microseconds(posted.lag)));
+  out.set_longest_lag_microseconds(
+      static_cast<uint64_t>(absl::ToInt64Microseconds(posted.longest_lag)));
   out.set_views_told(views_told_.load(std::memory_order_relaxed));
   out.set_views_spared(views_spared_.load(std::memory_order_relaxed));
 }
@@ -114,9 +139,9 @@ absl::StatusOr<control::v1::ScanResponse> Volume::Scan() {
 void Volume::Maintain(int64_t now, const std::atomic<bool>& stop,
                       control::v1::MaintainResponse& response) {
   if (settings_.posix()) return;
+  const Telling telling(shared_.invalidations, shared_.rules);
   for (LowerTree* tree : trees_->All()) {
-    const ExpiryResult result =
-        ExpireFiles(*tree, *shared_.invalidations, now, stop);
+    const ExpiryResult result = ExpireFiles(*tree, telling, now, stop);
     AddExpired(name(), *tree, result, response);
   }
 }

@@ -22,14 +22,15 @@ namespace {
 thread_local uint64_t current_unique = 0;
 thread_local std::optional<int> current_answer;
 
-// Messages that are no answers have no unique.
-void NoteAnswer(const struct iovec& part) {
+// Returns the unique; messages that are no answers have none.
+uint64_t NoteAnswer(const struct iovec& part) {
   struct fuse_out_header header;
-  if (part.iov_len < sizeof(header)) return;
+  if (part.iov_len < sizeof(header)) return 0;
   std::memcpy(&header, part.iov_base, sizeof(header));
   if (header.unique == current_unique && header.unique != 0) {
     current_answer = -header.error;
   }
+  return header.unique;
 }
 
 std::atomic<uint64_t> next_id{1};
@@ -83,7 +84,15 @@ bool SessionCore::Leave() {
 }
 
 int SessionCore::Write(const struct iovec* parts, int count) {
-  NoteAnswer(parts[0]);
+  const uint64_t unique = NoteAnswer(parts[0]);
+  if (unique != 0 && state() == State::kServing && ring != nullptr) {
+    const std::optional<int> result = ring->Answer(unique, parts, count);
+    if (result.has_value()) return *result;
+  }
+  return WriteToDevice(parts, count);
+}
+
+int SessionCore::WriteToDevice(const struct iovec* parts, int count) {
   for (;;) {
     if (writev(device_, parts, count) >= 0) return 0;
     if (errno == EINTR) continue;

@@ -19,6 +19,7 @@
 #include "absl/log/log.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "kernel/session.h"
 #include "kernel/status.h"
@@ -32,7 +33,7 @@ namespace {
 // then is its own session: for the others there is another thread.
 constexpr absl::Duration kStuck = absl::Milliseconds(100);
 
-enum class Kind { kEntry, kRemoved, kAttributes, kData, kEpoch };
+enum class Kind { kEntry, kRemoved, kAttributes, kData, kListing, kEpoch };
 
 bool IsName(Kind kind) {
   return kind == Kind::kEntry || kind == Kind::kRemoved;
@@ -54,7 +55,11 @@ struct Item {
 struct Queued {
   uint64_t number = 0;  // in the order of posting, over all sessions
   Item item;
+  absl::Time posted;
 };
+
+// No name has it, so nothing is found under it.
+constexpr char kNoName[] = "/";
 
 // What waits for one session.
 struct Lane {
@@ -80,7 +85,8 @@ struct Lane {
         return known.contains(Item{Kind::kEpoch, 0, {}}) ||
                known.contains(Item{Kind::kRemoved, item.node, item.name});
       case Kind::kAttributes:
-        return known.contains(Item{Kind::kData, item.node, {}});
+        return known.contains(Item{Kind::kData, item.node, {}}) ||
+               known.contains(Item{Kind::kListing, item.node, {}});
       default:
         return false;
     }
@@ -89,18 +95,18 @@ struct Lane {
   void Push(uint64_t number, Item item) {
     if (IsName(item.kind)) ++names;
     known.insert(item);
-    items.push_back({number, std::move(item)});
+    items.push_back({number, std::move(item), absl::Now()});
   }
 
-  Item Pop() {
-    Item item = std::move(items.front().item);
-    sending = items.front().number;
+  Queued Pop() {
+    Queued next = std::move(items.front());
+    sending = next.number;
     items.pop_front();
     // What is posted from now on may be about a change that this one, being on
     // its way, does not tell of.
-    known.erase(item);
-    if (IsName(item.kind)) --names;
-    return item;
+    known.erase(next.item);
+    if (IsName(next.item.kind)) --names;
+    return next;
   }
 
   void DropNames() {
@@ -125,7 +131,7 @@ struct InvalidationWorker::Impl {
   // Adds a thread where all others are stuck.
   void Watch() ABSL_LOCKS_EXCLUDED(mu);
   void Send(Session& session, const Item& item) ABSL_LOCKS_EXCLUDED(mu);
-  void Count(Kind kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
+  void Count(const Queued& sent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
   // The oldest item that is not done with.
   uint64_t Oldest() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
 
@@ -189,6 +195,12 @@ void InvalidationWorker::Impl::Send(Session& session, const Item& item) {
     case Kind::kData:
       status = session.InvalidateInode(item.node, true);
       break;
+    case Kind::kListing:
+      // The first takes the directory's lock, and so waits for those who are
+      // reading it: what they were told is entered then.
+      status = session.ExpireEntry(item.node, kNoName);
+      status.Update(session.InvalidateInode(item.node, true));
+      break;
     case Kind::kEpoch:
       status = session.IncrementEpoch();
       if (absl::IsUnimplemented(status) && options.expire_all != nullptr) {
@@ -202,8 +214,12 @@ void InvalidationWorker::Impl::Send(Session& session, const Item& item) {
   }
 }
 
-void InvalidationWorker::Impl::Count(Kind kind) {
-  switch (kind) {
+void InvalidationWorker::Impl::Count(const Queued& sent) {
+  const absl::Duration lag =
+      std::max(absl::Now() - sent.posted, absl::ZeroDuration());
+  stats.lag += lag;
+  stats.longest_lag = std::max(stats.longest_lag, lag);
+  switch (sent.item.kind) {
     case Kind::kEntry:
     case Kind::kRemoved:
       ++stats.entries;
@@ -211,6 +227,9 @@ void InvalidationWorker::Impl::Count(Kind kind) {
     case Kind::kAttributes:
     case Kind::kData:
       ++stats.inodes;
+      break;
+    case Kind::kListing:
+      ++stats.listings;
       break;
     case Kind::kEpoch:
       ++stats.epochs;
@@ -226,7 +245,7 @@ void InvalidationWorker::Impl::Work() {
   };
   for (;;) {
     std::shared_ptr<Session> session;
-    Item item;
+    Queued next;
     uint64_t id;
     {
       absl::MutexLock lock(&mu, absl::Condition(&ready));
@@ -236,12 +255,12 @@ void InvalidationWorker::Impl::Work() {
       ++taken;
       Lane& lane = *lanes.at(id);
       session = lane.session.lock();
-      item = lane.Pop();
+      next = lane.Pop();
     }
-    if (session != nullptr) Send(*session, item);
+    if (session != nullptr) Send(*session, next.item);
     {
       absl::MutexLock lock(&mu);
-      Count(item.kind);
+      Count(next);
       auto lane = lanes.find(id);
       lane->second->sending = 0;
       if (lane->second->items.empty()) {
@@ -321,6 +340,11 @@ void InvalidationWorker::PostRemoved(const std::weak_ptr<Session>& session,
 void InvalidationWorker::PostInode(const std::weak_ptr<Session>& session,
                                    NodeId node, bool data) {
   impl_->Post(session, data ? Kind::kData : Kind::kAttributes, node, {});
+}
+
+void InvalidationWorker::PostListing(const std::weak_ptr<Session>& session,
+                                     NodeId directory) {
+  impl_->Post(session, Kind::kListing, directory, {});
 }
 
 void InvalidationWorker::PostEpoch(const std::weak_ptr<Session>& session) {

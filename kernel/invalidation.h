@@ -41,10 +41,14 @@ class InvalidationWorker {
   struct Stats {
     uint64_t entries = 0;
     uint64_t inodes = 0;
+    uint64_t listings = 0;
     uint64_t epochs = 0;
     uint64_t coalesced = 0;
     uint64_t overflows = 0;
     uint64_t queued = 0;
+    // From the posting of what was sent until it was sent.
+    absl::Duration lag;
+    absl::Duration longest_lag;
   };
 
   explicit InvalidationWorker(const Options& options);
@@ -63,15 +67,20 @@ class InvalidationWorker {
   // `session` is skipped if it has ended by then.
   void PostEntry(const std::weak_ptr<Session>& session, NodeId parent,
                  std::string_view name);
-  // A directory of that name has moved or gone: the kernel is made to forget
-  // the name. One that it only looks up again stays known as the directory's,
-  // and while it is, the kernel answers ESTALE to a RENAME that finds the
-  // directory at its new name (__d_unalias() in fs/dcache.c).
+  // What had that name has moved or gone: the kernel is made to forget the
+  // name. One that it is only made to look up again may just be looked up, with
+  // no lock held, and that answer be entered after this. And a directory's
+  // stays known as the directory's, and while it is, the kernel answers ESTALE
+  // to a RENAME that finds the directory at its new name (__d_unalias() in
+  // fs/dcache.c).
   void PostRemoved(const std::weak_ptr<Session>& session, NodeId parent,
                    std::string_view name);
   // Attributes, and with `data` cached pages and mappings too.
   void PostInode(const std::weak_ptr<Session>& session, NodeId node, bool data);
-  // Everything.
+  // What the kernel has kept of a directory's listing, or is about to keep of
+  // one that was begun before. Attributes too.
+  void PostListing(const std::weak_ptr<Session>& session, NodeId directory);
+  // All names. Listings stay.
   void PostEpoch(const std::weak_ptr<Session>& session);
 
   // Waits until all that was posted before the call has been sent. False:

@@ -129,6 +129,35 @@ TEST(InvalidationTest, SendsInOrder) {
   EXPECT_EQ(stats.queued, 0u);
 }
 
+// First what waits for those who are reading the directory, then its pages.
+TEST(InvalidationTest, DropsAListing) {
+  Peer peer;
+  InvalidationWorker worker({});
+  worker.PostListing(peer.session, 5);
+  ASSERT_TRUE(worker.Sync(absl::InfiniteDuration()));
+  EXPECT_THAT(peer.Arrived(), ElementsAre("entry 5 /", "data 5"));
+  EXPECT_EQ(worker.stats().listings, 1u);
+}
+
+TEST(InvalidationTest, ListingsAreDroppedOnceAndOutliveAnOverflow) {
+  Blocker blocker;
+  Peer peer;
+  InvalidationWorker worker(blocker.Options(2));
+  blocker.Block(worker);
+  worker.PostListing(peer.session, 5);
+  worker.PostListing(peer.session, 5);
+  worker.PostInode(peer.session, 5, false);
+  for (const char* name : {"a", "b", "c"}) {
+    worker.PostEntry(peer.session, 5, name);
+  }
+  blocker.Proceed();
+  ASSERT_TRUE(worker.Sync(absl::InfiniteDuration()));
+  EXPECT_THAT(peer.Arrived(), ElementsAre("entry 5 /", "data 5", "epoch"));
+  EXPECT_EQ(worker.stats().coalesced, 2u);
+  EXPECT_GE(worker.stats().longest_lag, absl::ZeroDuration());
+  EXPECT_GE(worker.stats().lag, worker.stats().longest_lag);
+}
+
 TEST(InvalidationTest, TellsOnceWhatIsQueuedTwice) {
   Blocker blocker;
   Peer peer;

@@ -102,11 +102,21 @@ std::string VolumeText(const control::v1::VolumeStatus& volume) {
                     volume.backing_ids(), " backing ids, ",
                     volume.descriptors(), " descriptors"));
   const auto& told = volume.invalidations();
-  line("told", absl::StrCat(told.entries(), " entries, ", told.inodes(),
-                            " inodes, ", told.epochs(), " epochs, ",
-                            told.coalesced(), " coalesced, ", told.overflows(),
-                            " overflows, ", told.queued(), " queued"));
+  line("told",
+       absl::StrCat(told.entries(), " entries, ", told.inodes(), " inodes, ",
+                    told.listings(), " listings, ", told.epochs(), " epochs, ",
+                    told.coalesced(), " coalesced, ", told.overflows(),
+                    " overflows, ", told.queued(), " queued"));
+  line("below",
+       volume.watch_lower()
+           ? absl::StrCat("watched, ", volume.lower_changes(), " changes, ",
+                          volume.lower_overflows(), " overflows")
+           : absl::StrCat("not watched: ",
+                          Printable(volume.watch_lower_reason())));
   if (volume.has_media()) line("media", Media(volume.media()));
+  if (volume.expired() != 0) {
+    line("too late", absl::StrCat(volume.expired()));
+  }
   if (volume.unanswered() != 0) {
     line("unanswered", absl::StrCat(volume.unanswered()));
   }
@@ -150,8 +160,8 @@ std::string StatusText(const control::v1::Status& status) {
     absl::StrAppend(&text, "threads ", workers.threads(), ", ", workers.stuck(),
                     " stuck, ", workers.queued(), " requests queued, ",
                     workers.expired(), " too late, ",
-                    workers.refused() + workers.handles_refused(),
-                    " refused\n");
+                    workers.refused() + workers.handles_refused(), " refused, ",
+                    workers.aborted(), " aborted\n");
   }
   for (const std::string& warning : status.warnings()) {
     absl::StrAppend(&text, "warning ", Printable(warning), "\n");

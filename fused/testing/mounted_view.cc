@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <cerrno>
 #include <thread>
 #include <utility>
 
@@ -14,7 +15,8 @@ using kernel::FakeKernel;
 using kernel::Terminated;
 
 MountedView::MountedView(const VolumeContext& context,
-                         const ViewIdentity& identity, uint64_t flags)
+                         const ViewIdentity& identity, uint64_t flags,
+                         uint32_t minor)
     : view_(std::make_unique<View>(context, identity)) {
   auto backing = std::make_unique<kernel::FakeBackingDevice>();
   backing_ = backing.get();
@@ -26,8 +28,7 @@ MountedView::MountedView(const VolumeContext& context,
   CHECK_OK(session);
   session_ = *std::move(session);
   view_->SetSession(session_);
-  constexpr uint32_t kMinor = 45;
-  const uint64_t unique = kernel_.SendInit(kMinor, flags);
+  const uint64_t unique = kernel_.SendInit(minor, flags);
   Serve();
   const std::optional<Answer> answer = Poll(unique);
   CHECK(answer.has_value() && answer->error == 0);
@@ -121,7 +122,10 @@ Answer MountedView::Call(uint32_t opcode, kernel::NodeId node,
 
 Answer MountedView::Lookup(kernel::NodeId parent, std::string_view name,
                            From from) {
-  return Call(FUSE_LOOKUP, parent, Terminated(name), from);
+  Answer answer = Call(FUSE_LOOKUP, parent, Terminated(name), from);
+  // As the kernel takes it: there is none, and that may be kept.
+  if (answer.error == 0 && answer.node() == 0) answer.error = ENOENT;
+  return answer;
 }
 
 kernel::NodeId MountedView::Walk(std::string_view path, From from) {

@@ -66,9 +66,11 @@ struct ListedName {
 // Not thread-safe.
 class MountedView {
  public:
-  // Serves when it is made. `flags` is what the kernel offers.
+  // Serves when it is made. `flags` is what the kernel offers, and `minor` its
+  // version of the protocol.
   MountedView(const VolumeContext& context, const ViewIdentity& identity,
-              uint64_t flags = kernel::FakeKernel::AllFlags());
+              uint64_t flags = kernel::FakeKernel::AllFlags(),
+              uint32_t minor = 45);
   MountedView(const MountedView&) = delete;
   MountedView& operator=(const MountedView&) = delete;
   ~MountedView();

@@ -1,0 +1,228 @@
+// What kernels are allowed to keep, and how it is taken back.
+#include <fcntl.h>
+
+#include <cerrno>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fuse_kernel.h"
+#include "fused/testing/mounted_view.h"
+#include "fused/testing/view_fixture.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "kernel/types.h"
+
+namespace fused {
+namespace {
+
+using kernel::kRootNode;
+using ::testing::IsEmpty;
+using Messages = std::vector<kernel::FakeKernel::Message>;
+
+// Something with the dot that hides is not shown to who may not see it.
+constexpr char kHidingPolicy[] = R"(
+name: "hiding" version: 2
+path_classes { name: "open" patterns: "Open/**" }
+path_classes { name: "closed" patterns: "Closed/**" }
+rules { name: "closed" path_classes: "closed" operations: LOOKUP
+        when { not { permission: "SEE" } } effect { deny { error: ENOENT } } }
+rules { name: "hidden" operations: LOOKUP
+        when { all_of { conditions { state: HIDDEN }
+                        conditions { not { permission: "SEE" } } } }
+        effect { deny { error: ENOENT } } }
+rules { name: "rest" operations: ANY effect { allow {} } }
+)";
+constexpr char kHidingApps[] = R"(
+version: 1
+apps { package: "com.example" uid: 10001 }
+apps { package: "com.other" uid: 10002 permissions: "SEE" }
+)";
+
+class CachesTest : public ViewTest {
+ protected:
+  MountedView& MountOther() {
+    return Mount({.package = "com.other", .user = 0, .uid = kOtherUid});
+  }
+  // A listing's pages are dropped.
+  static bool Drops(const Messages& messages, kernel::NodeId directory) {
+    for (const kernel::FakeKernel::Message& message : messages) {
+      if (message.error != FUSE_NOTIFY_INVAL_INODE) continue;
+      const auto out = message.As<fuse_notify_inval_inode_out>();
+      if (out.ino == directory && out.off == 0) return true;
+    }
+    return false;
+  }
+  static bool HasEpoch(const Messages& messages) {
+    for (const kernel::FakeKernel::Message& message : messages) {
+      if (message.error == FUSE_NOTIFY_INC_EPOCH) return true;
+    }
+    return false;
+  }
+  static bool KeepsListing(MountedView& view, kernel::NodeId directory,
+                           From from = {}) {
+    const Answer opened =
+        view.Call(FUSE_OPENDIR, directory, fuse_open_in{}, "", from);
+    EXPECT_EQ(opened.error, 0);
+    constexpr uint32_t kBoth = FOPEN_CACHE_DIR | FOPEN_KEEP_CACHE;
+    return (opened.opened().open_flags & kBoth) == kBoth;
+  }
+  static bool KeepsAbsence(const Answer& answer) {
+    EXPECT_EQ(answer.error, ENOENT);
+    return answer.As<fuse_entry_out>().entry_valid > 0;
+  }
+};
+
+TEST_F(CachesTest, WhatIsAbsentAndWhatIsDeniedIsKeptAlike) {
+  MakeDirectory("d");
+  MakeDirectory("Private");
+  MakeDirectory("Private/com.other");
+  MountedView& view = MountApp();
+  const kernel::NodeId privates = view.Walk("Private");
+  const Answer absent = view.Lookup(privates, "com.absent");
+  const Answer denied = view.Lookup(privates, "com.other");
+  EXPECT_TRUE(KeepsAbsence(absent));
+  EXPECT_TRUE(KeepsAbsence(denied));
+  EXPECT_EQ(absent.body, denied.body);
+  EXPECT_TRUE(KeepsAbsence(view.Lookup(view.Walk("d"), "absent")));
+  EXPECT_TRUE(KeepsAbsence(view.Lookup(kRootNode, "Secret")));
+}
+
+TEST_F(CachesTest, TheSharedViewKeepsWhatAllAreShown) {
+  MakeDirectory("d");
+  MakeDirectory("Private");
+  MakeDirectory("Private/com.other");
+  MountedView& view = Mount();
+  const kernel::NodeId directory = view.Walk("d");
+  EXPECT_TRUE(KeepsAbsence(view.Lookup(directory, "absent")));
+  const kernel::NodeId privates = view.Walk("Private");
+  for (const char* name : {"com.absent", "com.other"}) {
+    EXPECT_FALSE(KeepsAbsence(view.Lookup(privates, name))) << name;
+  }
+  // Another user's caller is told the same of every name there.
+  EXPECT_FALSE(KeepsAbsence(view.Lookup(kRootNode, "absent")));
+  EXPECT_TRUE(KeepsListing(view, directory));
+  EXPECT_FALSE(KeepsListing(view, privates));
+  EXPECT_FALSE(KeepsListing(view, kRootNode));
+}
+
+TEST_F(CachesTest, ListingsAreKeptUntilTheyChange) {
+  MakeDirectory("d");
+  MakeFile("d/f", "x");
+  MountedView& view = MountApp();
+  MountedView& other = MountOther();
+  const kernel::NodeId mine = view.Walk("d");
+  const kernel::NodeId others = other.Walk("d");
+  EXPECT_TRUE(KeepsListing(view, mine));
+  EXPECT_EQ(view.List(mine).size(), 1u);
+  view.Notifications();
+
+  ASSERT_EQ(other.Mkdir(others, "new").error, 0);
+  Sync();
+  Messages told = view.Notifications();
+  EXPECT_TRUE(MountedView::Names(told, mine, "new"));
+  EXPECT_TRUE(Drops(told, mine));
+  // Nothing is kept now.
+  ASSERT_EQ(other.Rmdir(others, "new").error, 0);
+  Sync();
+  EXPECT_FALSE(Drops(view.Notifications(), mine));
+  // Again.
+  EXPECT_EQ(view.List(mine, /*plus=*/true).size(), 1u);
+  ASSERT_EQ(other.Rename(others, "f", others, "g").error, 0);
+  Sync();
+  EXPECT_TRUE(Drops(view.Notifications(), mine));
+  // The own kernel knows by itself.
+  EXPECT_EQ(view.List(mine).size(), 1u);
+  ASSERT_EQ(view.Unlink(mine, "g").error, 0);
+  Sync();
+  told = view.Notifications();
+  EXPECT_FALSE(MountedView::Names(told, mine, "g"));
+  EXPECT_FALSE(Drops(told, mine));
+}
+
+// Not even that the directory which they are in has changed.
+TEST_F(CachesTest, AViewIsNotToldOfWhatItIsNotShown) {
+  MakeDirectory("Private");
+  MountedView& view = MountApp();
+  MountedView& other = MountOther();
+  MountedView& shared = Mount();
+  const kernel::NodeId mine = view.Walk("Private");
+  const kernel::NodeId all = shared.Walk("Private");
+  ASSERT_NE(mine, 0u);
+  ASSERT_NE(all, 0u);
+  EXPECT_TRUE(KeepsListing(view, mine));
+  EXPECT_THAT(view.List(mine), IsEmpty());
+  ASSERT_EQ(other.Mkdir(other.Walk("Private"), "com.other").error, 0);
+  Sync();
+  EXPECT_THAT(view.Notifications(), IsEmpty());
+  EXPECT_THAT(shared.Notifications(), IsEmpty());
+  ASSERT_EQ(other.Rmdir(other.Walk("Private"), "com.other").error, 0);
+  Sync();
+  EXPECT_THAT(view.Notifications(), IsEmpty());
+  // Of its own it is.
+  ASSERT_EQ(shared.Mkdir(all, "com.example").error, 0);
+  Sync();
+  EXPECT_TRUE(MountedView::Names(view.Notifications(), mine, "com.example"));
+}
+
+TEST_F(CachesTest, RulesDropAllListings) {
+  MakeDirectory("d");
+  MountedView& view = MountApp();
+  const kernel::NodeId directory = view.Walk("d");
+  view.List(directory);
+  EXPECT_TRUE(view.view().TellRules());
+  Sync();
+  const Messages told = view.Notifications();
+  EXPECT_TRUE(HasEpoch(told));
+  EXPECT_TRUE(Drops(told, directory));
+  EXPECT_FALSE(view.view().TellRules());
+}
+
+TEST_F(CachesTest, WhatIsHiddenIsLookedUpAgain) {
+  MakeDirectory("Open");
+  MakeDirectory("Open/d");
+  MakeFile("Open/d/f", "x");
+  MountedView& first = MountApp();
+  // By the first policy a hidden name is seen as any other.
+  ASSERT_EQ(first.Create(first.Walk("Open/d"), ".nomedia", O_WRONLY).error, 0);
+  Sync();
+  EXPECT_FALSE(HasEpoch(first.Notifications()));
+  ASSERT_EQ(first.Unlink(first.Walk("Open/d"), ".nomedia").error, 0);
+
+  SetRules(kHidingPolicy, kHidingApps);
+  MountedView& view = MountApp();
+  MountedView& other = MountOther();
+  EXPECT_NE(view.Walk("Open/d/f"), 0u);
+  view.List(view.Walk("Open/d"));
+  view.Notifications();
+  ASSERT_EQ(other.Create(other.Walk("Open/d"), ".nomedia", O_WRONLY).error, 0);
+  // At once.
+  Messages told = view.Notifications();
+  EXPECT_TRUE(HasEpoch(told));
+  Sync();
+  for (auto& message : view.Notifications()) told.push_back(message);
+  EXPECT_TRUE(Drops(told, view.Walk("Open/d")));
+  EXPECT_EQ(view.Walk("Open/d/f"), 0u);
+}
+
+TEST_F(CachesTest, ADirectoryThatIsJudgedOtherwiseIsLookedUpAgain) {
+  SetRules(kHidingPolicy, kHidingApps);
+  MakeDirectory("Open");
+  MakeDirectory("Open/d");
+  MakeDirectory("Closed");
+  MountedView& view = MountApp();
+  MountedView& other = MountOther();
+  const kernel::NodeId open = other.Walk("Open");
+  const kernel::NodeId closed = other.Walk("Closed");
+  EXPECT_NE(view.Walk("Open/d"), 0u);
+  // As it was judged before.
+  ASSERT_EQ(other.Rename(open, "d", open, "e").error, 0);
+  Sync();
+  EXPECT_FALSE(HasEpoch(view.Notifications()));
+  ASSERT_EQ(other.Rename(open, "e", closed, "e").error, 0);
+  Sync();
+  EXPECT_TRUE(HasEpoch(view.Notifications()));
+}
+
+}  // namespace
+}  // namespace fused
