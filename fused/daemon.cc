@@ -103,6 +103,11 @@ std::unique_ptr<Daemon> Daemon::Start(const Settings& settings,
   daemon->maintenance_ = std::make_unique<Timer>(
       absl::Seconds(settings.maintain_seconds),
       [daemon = daemon.get()] { daemon->Maintain({}).status().IgnoreError(); });
+  daemon->memory_pressure_ = MemoryPressure::Watch([daemon = daemon.get()] {
+    for (const std::unique_ptr<Volume>& volume : daemon->volumes_) {
+      volume->TrimBackingIds();
+    }
+  });
   return daemon;
 }
 
@@ -286,6 +291,7 @@ void Daemon::Stop() {
   maintenance_ = nullptr;
   drop_in_ = nullptr;
   textfile_ = nullptr;
+  memory_pressure_ = nullptr;
   // Nobody asks any more; then nothing is posted any more; then nobody comes.
   if (server_ != nullptr) server_->Stop();
   if (policies_ != nullptr) {

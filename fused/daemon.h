@@ -18,6 +18,7 @@
 #include "fused/drop_in.h"
 #include "fused/grant_book.h"
 #include "fused/media/index.h"
+#include "fused/memory_pressure.h"
 #include "fused/metrics/exposition.h"
 #include "fused/metrics/registry.h"
 #include "fused/metrics/render.h"
@@ -161,6 +162,8 @@ class Daemon : public control::Backend {
   // Held while the index's thread uses the volumes.
   absl::Mutex late_mutex_;
   std::unique_ptr<Timer> maintenance_;
+  // Null: nothing tells of it.
+  std::unique_ptr<MemoryPressure> memory_pressure_;
   std::unique_ptr<DropIn> drop_in_;
   std::unique_ptr<Timer> textfile_;
 };

@@ -21,6 +21,8 @@ namespace fused {
 
 // What one request is decided by, from start to end.
 struct InForce {
+  // No other's in this process.
+  uint64_t serial = 0;
   std::shared_ptr<const policy::Snapshot> snapshot;
   // Of this snapshot; null: there are none.
   std::shared_ptr<const Grants> grants;
@@ -80,10 +82,13 @@ class Rules {
     absl::MutexLock lock(&mutex_);
     const std::shared_ptr<ShadowCounts> shadow = ShadowFor(snapshot.get());
     const auto last = std::make_shared<const Last>(snapshot, over);
+    static std::atomic<uint64_t> serials{0};
+    const uint64_t serial = 1 + serials.fetch_add(1, std::memory_order_relaxed);
     for (std::shared_ptr<const InForce>& one : next) {
       // A count of uses for each part.
       const auto lease = std::make_shared<const Lent>(last);
       InForce now;
+      now.serial = serial;
       if (snapshot != nullptr) now.snapshot = {lease, snapshot.get()};
       now.grants = grants;
       now.shadow = shadow;

@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
+#include <array>
 #include <cerrno>
 #include <optional>
 #include <utility>
@@ -20,18 +21,71 @@ constexpr uint32_t kUserRange = 100000;
 
 using policy::Operation;
 
+// What a decision is made of: all that Snapshot::Decide() looks at.
+struct Question {
+  uint64_t serial = 0;  // of what is in force
+  uint64_t word = 0;
+  policy::AppIndex app = policy::kNoApp;
+  uint32_t row = 0;
+  uint32_t subject_user = 0;
+  policy::AppIndex path_owner = policy::kNoApp;
+  policy::AppIndex file_owner = policy::kNoApp;
+  uint32_t object_user = 0;
+  uint32_t facts = 0;
+  uint32_t operations = 0;
+  policy::ClassId path_class = 0;
+  bool listed = false;
+
+  friend bool operator==(const Question&, const Question&) = default;
+};
+
+// As Snapshot::Decide(). Each thread knows its last answers: what an app asks
+// is mostly of the same class and type as what it asked before.
+policy::Decision Decide(const ViewActor& actor, const policy::Object& object,
+                        policy::OperationSet operations) {
+  struct Answer {
+    Question question;
+    policy::Decision decision;
+  };
+  constexpr uint32_t kBits = 6;
+  thread_local std::array<Answer, 1 << kBits> answers;
+  const policy::Subject& subject = actor.subject;
+  const Question question = {.serial = actor.lease->serial,
+                             .word = subject.word,
+                             .app = subject.app,
+                             .row = subject.row,
+                             .subject_user = subject.user,
+                             .path_owner = object.path_owner,
+                             .file_owner = object.file_owner,
+                             .object_user = object.user,
+                             .facts = object.facts,
+                             .operations = operations.bits(),
+                             .path_class = object.path_class,
+                             .listed = subject.listed};
+  const uint32_t mixed =
+      (operations.bits() ^ object.facts << 7 ^ subject.row << 13 ^
+       static_cast<uint32_t>(object.path_class) << 20 ^
+       static_cast<uint32_t>(object.file_owner) << 3) *
+      2654435769u;
+  Answer& answer = answers[mixed >> (32 - kBits)];
+  if (answer.question != question) {
+    answer = {question,
+              actor.snapshot->Decide(actor.subject, object, operations)};
+  }
+  return answer.decision;
+}
+
 enum class By { kRules, kShadow };
 
 // By the one or the other rules; by the shadow ones only where there are any.
 policy::Decision DecideBy(By by, const ViewActor& actor,
                           const policy::Object& object,
                           policy::OperationSet operations) {
-  const policy::Snapshot& snapshot = *actor.snapshot;
   if (by == By::kShadow) {
-    return snapshot.DecideShadow(actor.subject, object, operations)
+    return actor.snapshot->DecideShadow(actor.subject, object, operations)
         .value_or(policy::Decision());
   }
-  return snapshot.Decide(actor.subject, object, operations);
+  return Decide(actor, object, operations);
 }
 
 // As DecideBy(), where there are grants.
@@ -99,7 +153,7 @@ policy::Decision View::Weigh(const Actor& actor, const policy::Object& object,
   if (actor.grants != nullptr && object.file != 0) {
     return DecideGranted(By::kRules, actor, object, operations);
   }
-  return actor.snapshot->Decide(actor.subject, object, operations);
+  return Decide(actor, object, operations);
 }
 
 void View::NoteShadow(const Actor& actor, const policy::Object& object,

@@ -397,6 +397,13 @@ void Volume::CancelWaits() {
   }
 }
 
+void Volume::TrimBackingIds() const {
+  for (const std::shared_ptr<Mounted>& mounted : views()) {
+    const std::shared_ptr<kernel::Session> session = mounted->view.session();
+    if (session != nullptr) session->backing().Trim();
+  }
+}
+
 Volume::MountedList Volume::views() const {
   absl::MutexLock lock(&mutex_);
   return views_;

@@ -122,6 +122,9 @@ class Volume {
   // Takes back what waits for locks; when the loop has stopped.
   void CancelWaits();
 
+  // Closes the backing ids that nobody uses.
+  void TrimBackingIds() const;
+
   // Waits until what others changed below before the call has been posted.
   // False: `timeout` ran out.
   bool SyncLower(absl::Duration timeout);

@@ -1,0 +1,70 @@
+#include "fused/instruction_count.h"
+
+#include <sys/ptrace.h>
+#include <sys/types.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstddef>
+
+#include "absl/status/status.h"
+#include "kernel/status.h"
+
+namespace fused {
+namespace {
+
+// The child's address space is the parent's: so are the places of functions.
+template <typename F>
+uint64_t AddressOf(F* function) {
+  return reinterpret_cast<uint64_t>(function);
+}
+
+absl::StatusOr<uint64_t> Step(pid_t child) {
+  uint64_t count = 0;
+  bool counting = false;
+  int status = 0;
+  for (;;) {
+    if (waitpid(child, &status, 0) != child) return kernel::ErrnoStatus(errno);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return count;
+    if (!WIFSTOPPED(status)) return absl::InternalError("the child failed");
+    const int64_t place = ptrace(PTRACE_PEEKUSER, child,
+                                 offsetof(user_regs_struct, rip), nullptr);
+    if (static_cast<uint64_t>(place) == AddressOf(BeginCounting)) {
+      counting = true;
+    } else if (static_cast<uint64_t>(place) == AddressOf(EndCounting)) {
+      counting = false;
+    } else if (counting) {
+      ++count;
+    }
+    if (ptrace(PTRACE_SINGLESTEP, child, nullptr, nullptr) != 0) {
+      return kernel::ErrnoStatus(errno);
+    }
+  }
+}
+
+}  // namespace
+
+// Not inlined, and not left out.
+__attribute__((noinline)) void BeginCounting() {
+  asm volatile("" ::: "memory");
+}
+__attribute__((noinline)) void EndCounting() {
+  asm volatile("nop" ::: "memory");
+}
+
+absl::StatusOr<uint64_t> CountInstructions(absl::FunctionRef<void()> run) {
+  const pid_t child = fork();
+  if (child < 0) return kernel::ErrnoStatus(errno);
+  if (child == 0) {
+    if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(1);
+    raise(SIGSTOP);
+    run();
+    _exit(0);
+  }
+  return Step(child);
+}
+
+}  // namespace fused

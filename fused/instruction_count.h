@@ -1,0 +1,24 @@
+// Counts the instructions that a part of a program takes, without a processor
+// that counts and without an emulator: by single steps.
+#ifndef FUSED_FUSED_INSTRUCTION_COUNT_H_
+#define FUSED_FUSED_INSTRUCTION_COUNT_H_
+
+#include <cstdint>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+
+namespace fused {
+
+// What is between them is counted. A system call is one instruction.
+void BeginCounting();
+void EndCounting();
+
+// Runs `run` in a child process and gives the instructions that it took there
+// between BeginCounting() and EndCounting(), all times together. Slow: each
+// instruction of `run` is a stop. With one thread only.
+absl::StatusOr<uint64_t> CountInstructions(absl::FunctionRef<void()> run);
+
+}  // namespace fused
+
+#endif  // FUSED_FUSED_INSTRUCTION_COUNT_H_
