@@ -260,9 +260,8 @@ TEST_F(LowerMediaTest, TheClockIsNotTrustedTooFar) {
   EXPECT_TRUE(there(kNow + 7 * kDay));
   EXPECT_TRUE(there(kNow + 7 * kDay + 1));
   // A week on it is believed.
-  EXPECT_EQ(
-      ExpireFiles(*tree_, telling, kNow + 8 * kDay, stop).files.size(),
-      3U);
+  EXPECT_EQ(ExpireFiles(*tree_, telling, kNow + 8 * kDay, stop).files.size(),
+            3U);
   EXPECT_FALSE(there(kNow + 7 * kDay));
 }
 
