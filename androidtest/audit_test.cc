@@ -156,9 +156,10 @@ TEST_P(AuditTest, RedactedOpensPushesAndStatesAreTold) {
   EXPECT_EQ(device_.Ctl({"apps", apps}).exit, 0);
   EXPECT_EQ(device_.Ctl({"push", device_.Keep("bad", "rules { }")}).exit, 1);
   const std::vector<Record> pushes = Audit(device_, {"--kind=PUSH"});
-  ASSERT_EQ(pushes.size(), 2u);
-  EXPECT_THAT(pushes[0].message(), HasSubstr("APPS accepted, version 5"));
-  EXPECT_THAT(pushes[1].message(), HasSubstr("POLICY refused"));
+  ASSERT_EQ(pushes.size(), 3u);
+  EXPECT_THAT(pushes[0].message(), HasSubstr("APPS of START accepted"));
+  EXPECT_THAT(pushes[1].message(), HasSubstr("APPS accepted, version 5"));
+  EXPECT_THAT(pushes[2].message(), HasSubstr("POLICY refused"));
   EXPECT_THAT(Audit(device_, {"--kind=STATE"}), Not(IsEmpty()));
 }
 

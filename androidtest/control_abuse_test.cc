@@ -63,7 +63,7 @@ std::string Length(uint32_t length) {
 
 std::string Bytes(const std::string& kind, int turn) {
   if (kind == "garbage") return std::string(4096, static_cast<char>(turn));
-  if (kind == "half") return Length(1000) + "half";
+  if (kind == "half" || kind == "ended") return Length(1000) + "half";
   // As long as a message may be, and none.
   if (kind == "huge") return Length(16 << 20) + std::string(16 << 20, '\xff');
   if (kind == "longer") return Length((16 << 20) + 1) + "x";
@@ -107,6 +107,7 @@ APP_PROGRAM(MisbehaveOnce) {
   const int fd = Connect(arguments[0]);
   if (fd < 0) return Failed("connect");
   Pour(fd, Bytes(arguments[1], 1));
+  if (arguments[1] == "ended") shutdown(fd, SHUT_WR);
   std::string told;
   char buffer[4096];
   ssize_t got = 0;
@@ -212,7 +213,12 @@ TEST_F(ControlAbuseTest, EachIsToldWhatIsWrong) {
     // Only an operator has so much to say, and that is no message.
     EXPECT_EQ(told.value, app == &root ? EBADMSG : EMSGSIZE) << told.data;
     EXPECT_FALSE(told.data.empty());
+    told = app->Run("MisbehaveOnce", {device_.control(), "ended"});
+    EXPECT_EQ(told.value, EBADMSG) << told.data;
   }
+  // When the rest has not come for as long as a message may take.
+  Outcome told = hostile.Run("MisbehaveOnce", {device_.control(), "half"});
+  EXPECT_EQ(told.value, ETIMEDOUT) << told.data;
   EXPECT_TRUE(device_.Stop());
 }
 

@@ -22,6 +22,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/control.pb.h"
+#include "proto/policy.pb.h"
 
 namespace fused::androidtest {
 namespace {
@@ -47,6 +48,32 @@ control::v1::Request PushOf(uint64_t version) {
   push.set_kind(control::v1::PushRequest::POLICY);
   push.set_content(Policy(version));
   push.set_file_name("policy");
+  return request;
+}
+
+// The box is of whom has the permission.
+std::string PermissionPolicy() {
+  return R"(name: 'box' version: 1
+path_classes { name: "box" patterns: "Box/*" }
+rules { name: "box" path_classes: "box" operations: ANY
+        when { permission: "OPENS_THE_BOX" } effect { allow {} } }
+rules { name: "closed" path_classes: "box" operations: ANY
+        effect { deny { error: ENOENT } } }
+rules { name: "rest" operations: ANY effect { allow {} } }
+)";
+}
+
+// Two packages of one uid: what one is given both have.
+constexpr char kFirst[] = "com.example.first";
+constexpr char kSecond[] = "com.example.second";
+
+control::v1::Request DeltaOf(uint64_t version) {
+  control::v1::Request request;
+  policy::v1::AppChange& change = *request.mutable_apps_delta()->add_changes();
+  policy::v1::AppChange::Permission& permission =
+      IsOpen(version) ? *change.mutable_grant() : *change.mutable_revoke();
+  permission.set_package(kFirst);
+  permission.set_permission("OPENS_THE_BOX");
   return request;
 }
 
@@ -112,25 +139,33 @@ class Checker {
   std::vector<std::string> wrong_;
 };
 
-class PushExactTest : public DeviceTest {};
+class PushExactTest : public DeviceTest {
+ protected:
+  using RequestOf = control::v1::Request (*)(uint64_t version);
 
-TEST_F(PushExactTest, NothingIsDecidedByOldRulesAfterTheAck) {
-  const uint64_t pushes = IsLong() ? 100'000 : 600;
-  Device device({.policy = Policy(2), .packages = StandardPackages()});
-  ASSERT_TRUE(MakeDirectories(device.LowerPath("Box")));
-  ASSERT_TRUE(WriteFile(device.LowerPath("Box/f"), "content"));
-  ASSERT_TRUE(device.Start());
-  Clock clock = {.sent = 2, .acknowledged = 2};
+  // Pushes from `first` on, while `actors` act and `probes` look.
+  void Interleave(Device& device, uint64_t first, uint64_t pushes,
+                  const std::vector<const char*>& actors,
+                  const std::vector<const char*>& probes, RequestOf request_of);
+};
+
+void PushExactTest::Interleave(Device& device, uint64_t first, uint64_t pushes,
+                               const std::vector<const char*>& actors,
+                               const std::vector<const char*>& probes,
+                               RequestOf request_of) {
+  Clock clock = {.sent = first - 1, .acknowledged = first - 1};
   std::vector<std::unique_ptr<Checker>> checkers;
+  std::vector<App> lookers;
   int number = 0;
   for (const View view : {View::kApp, View::kShared}) {
-    for (const char* package : {kCamera, kStranger}) {
+    for (const char* package : actors) {
       checkers.push_back(std::make_unique<Checker>(device.Launch(package, view),
                                                    number++, clock));
     }
+    for (const char* package : probes) {
+      lookers.push_back(device.Launch(package, view));
+    }
   }
-  const App probe = device.Launch(kMusic, View::kApp);
-  const App shared_probe = device.Launch(kMusic, View::kShared);
   std::atomic<bool> stop = false;
   std::vector<std::thread> threads;
   for (const auto& checker : checkers) {
@@ -139,21 +174,21 @@ TEST_F(PushExactTest, NothingIsDecidedByOldRulesAfterTheAck) {
   Control control(device.control());
   int draining = 0;
   std::string failure;
-  for (uint64_t version = 3; version < 3 + pushes; ++version) {
+  for (uint64_t version = first; version < first + pushes; ++version) {
     clock.sent = version;
     const control::v1::Response response =
-        control.Ask(PushOf(version)).value_or(control::v1::Response());
+        control.Ask(request_of(version)).value_or(control::v1::Response());
     clock.acknowledged = version;
-    if (!response.push().accepted()) {
+    if (!response.push().accepted() || response.push().version() != version) {
       failure = response.ShortDebugString();
       break;
     }
     draining += !response.push().draining().empty();
     // Names that have been in the kernel's caches since the last push.
-    for (const App* app : {&probe, &shared_probe}) {
-      const int error = app->Stat("Box/f").error;
+    for (const App& app : lookers) {
+      const int error = app.Stat("Box/f").error;
       if (error != (IsOpen(version) ? 0 : ENOENT)) {
-        failure = absl::StrCat(app->name(), " after version ", version, ": ",
+        failure = absl::StrCat(app.name(), " after version ", version, ": ",
                                ErrorName(error));
       }
     }
@@ -176,6 +211,32 @@ TEST_F(PushExactTest, NothingIsDecidedByOldRulesAfterTheAck) {
   }
   std::cout << pushes << " pushes, " << exact << " operations between them, "
             << crossed << " across them\n";
+}
+
+TEST_F(PushExactTest, NothingIsDecidedByOldRulesAfterTheAck) {
+  Device device({.policy = Policy(2), .packages = StandardPackages()});
+  ASSERT_TRUE(MakeDirectories(device.LowerPath("Box")));
+  ASSERT_TRUE(WriteFile(device.LowerPath("Box/f"), "content"));
+  ASSERT_TRUE(device.Start());
+  Interleave(device, 3, IsLong() ? 100'000 : 600, {kCamera, kStranger},
+             {kMusic}, PushOf);
+}
+
+TEST_F(PushExactTest, NorByAPermissionThatCameOrWent) {
+  Device device({.policy = PermissionPolicy(),
+                 .packages = {{.name = kFirst, .uid = 10001},
+                              {.name = kSecond, .uid = 10001},
+                              {.name = kCamera, .uid = 10002}}});
+  ASSERT_TRUE(MakeDirectories(device.LowerPath("Box")));
+  ASSERT_TRUE(WriteFile(device.LowerPath("Box/f"), "content"));
+  ASSERT_TRUE(device.Start());
+  const uint64_t version = device.Status().apps().version();
+  ASSERT_FALSE(IsOpen(version));
+  const App other = device.Launch(kCamera, View::kApp);
+  EXPECT_THAT(other.Stat("Box/f"), FailsWith(ENOENT));
+  Interleave(device, version + 1, IsLong() ? 100'000 : 600, {kFirst, kSecond},
+             {kFirst, kSecond}, DeltaOf);
+  EXPECT_THAT(other.Stat("Box/f"), FailsWith(ENOENT));
 }
 
 }  // namespace

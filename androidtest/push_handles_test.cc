@@ -2,6 +2,9 @@
 // request, what the kernel serves is listed, and its holders are ended where
 // that is wanted.
 #include <fcntl.h>
+#include <pthread.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
@@ -9,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -18,6 +22,7 @@
 #include "androidtest/harness/fixture.h"
 #include "androidtest/harness/matchers.h"
 #include "androidtest/harness/photo.h"
+#include "androidtest/harness/program.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/util/json_util.h"
 #include "gtest/gtest.h"
@@ -28,6 +33,7 @@ namespace {
 
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::SizeIs;
 
 // What is in the box is allowed or not, by the kernel or by the daemon.
@@ -43,7 +49,43 @@ rules { name: "rest" operations: ANY effect { allow {} } }
 
 constexpr char kByKernel[] = "allow {}";
 constexpr char kByDaemon[] = "allow { io: DAEMON }";
-constexpr char kDenied[] = "deny { error: EACCES }";
+constexpr char kDenied[] = "deny {}";
+
+// PATH: a process that has it open in a thread which outlives the first one.
+APP_PROGRAM(HoldInAThread) {
+  int ready[2];
+  if (pipe(ready) != 0) return Failed("pipe");
+  const pid_t child = fork();
+  if (child == 0) {
+    if (open(arguments[0].c_str(), O_RDONLY) < 0) _exit(1);
+    std::thread([leader = pthread_self(), end = ready[1]] {
+      pthread_join(leader, nullptr);
+      (void)!write(end, "x", 1);
+      for (;;) pause();
+    }).detach();
+    pthread_exit(nullptr);
+  }
+  close(ready[1]);
+  char byte = 0;
+  const bool is_ready = read(ready[0], &byte, 1) == 1;
+  close(ready[0]);
+  return is_ready ? Done(child) : Wrong("it did not open the file");
+}
+
+// DIRECTORY LEVELS: a file so far below, which stays open.
+APP_PROGRAM(OpenDeep) {
+  int at = open(arguments[0].c_str(), O_PATH | O_DIRECTORY);
+  const std::string name(200, 'd');
+  for (int i = 0; i < std::stoi(arguments[1]) && at >= 0; ++i) {
+    if (mkdirat(at, name.c_str(), 0770) != 0) return Failed("mkdirat");
+    const int below = openat(at, name.c_str(), O_PATH | O_DIRECTORY);
+    close(at);
+    at = below;
+  }
+  const int file = openat(at, "f", O_RDWR | O_CREAT, 0660);
+  close(at);
+  return file >= 0 ? Done(file) : Failed("openat");
+}
 
 class PushHandlesTest : public BothViewsTest {
  protected:
@@ -152,6 +194,47 @@ TEST_P(PushHandlesTest, HoldersAreReportedOrEnded) {
   EXPECT_THAT(ended.output, HasSubstr("killed 1"));
   EXPECT_THAT(holder.Stat("Box"), FailsWith(ECONNRESET));
   EXPECT_THAT(other.Stat("Box"), Succeeds());
+}
+
+// A process whose first thread has ended shows nothing in its own /proc/PID/fd.
+TEST_P(PushHandlesTest, AThreadThatOutlivesTheFirstIsEnded) {
+  StartWith(kByKernel);
+  const App app = device_->Launch(kCamera, view());
+  const Outcome held = app.Run("HoldInAThread", {app.At("Box/f")});
+  ASSERT_THAT(held, Succeeds());
+  ASSERT_GT(device_->Count().passthrough, 0);
+  const Completed reported = Push(kDenied, "--revoke=report");
+  EXPECT_THAT(reported.output, HasSubstr(absl::StrCat("pids ", held.value)));
+  const Completed ended = Push(kDenied, "--revoke=signal");
+  EXPECT_THAT(ended.output, HasSubstr("killed 1"));
+  EXPECT_THAT(ended.output, Not(HasSubstr("open files stay")));
+  EXPECT_THAT(Stale(), IsEmpty());
+}
+
+// No path keeps an operator from what is open.
+TEST_P(PushHandlesTest, NamesThatAreNoTextAreListed) {
+  StartWith(kByKernel);
+  const std::string odd = "Box/odd\xff";
+  ASSERT_TRUE(WriteFile(device_->LowerPath(odd), "content"));
+  const App app = device_->Launch(kCamera, view());
+  const File file = app.Open(odd, O_RDONLY);
+  ASSERT_THAT(file, Opens());
+  const File directory = app.Open("Box", O_RDONLY | O_DIRECTORY);
+  ASSERT_THAT(directory, Opens());
+  EXPECT_THAT(Push(kDenied, "--revoke=report").output,
+              HasSubstr("Box/odd\\xff"));
+  ASSERT_THAT(Stale(), SizeIs(1));
+  EXPECT_EQ(Stale()[0].path(), "Box/odd\\xff");
+}
+
+TEST_P(PushHandlesTest, APathOfAnyDepthIsListedInShort) {
+  StartWith(kByKernel);
+  const App app = device_->Launch(kCamera, view());
+  const Outcome made = app.Run("OpenDeep", {app.At("Box"), "100"});
+  ASSERT_THAT(made, Succeeds());
+  EXPECT_THAT(Push(kDenied, "--revoke=report").output, HasSubstr("..."));
+  ASSERT_THAT(Stale(), SizeIs(1));
+  EXPECT_EQ(Stale()[0].path().size(), 1024u);
 }
 
 INSTANTIATE_BOTH_VIEWS(PushHandlesTest);

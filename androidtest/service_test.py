@@ -19,6 +19,11 @@ import sys
 import tempfile
 import unittest
 
+sys.dont_write_bytecode = True  # the directory is the source tree
+sys.path.append(os.path.abspath("third_party/tools"))  # of the runfiles
+
+import cases
+
 NEWNS = 0x20000
 POLICY = """
 name: "%s" version: %d
@@ -140,7 +145,7 @@ class MountTest(ServiceCase):
         apps = self.write("apps", 'version: 7 apps { package: "a.b" uid: 10061 }')
         options = self.options(
             "ro,noexec,nofail,_netdev,x-systemd.requires=network.target,x-gvfs-hide,noauto,volume=card,"
-            "profile=media,policy=%s,apps=%s" % (policy, apps)
+            "profile=media,admin_uids=7\\,8,policy=%s,apps=%s" % (policy, apps)
         )
         fstab = self.write("fstab", "%s %s fuse.fused %s 0 0\n" % (self.path("lower"), self.path("mnt"), options))
         run("mount", "-T", fstab, self.path("mnt"))
@@ -280,6 +285,34 @@ class SupervisedTest(ServiceCase):
         self.await_told("READY=1", "refused")
         self.stop()
 
+    def test_reload_by_command(self):
+        config = self.write("config", "")
+        self.start("--config=" + config)
+        self.assertEqual(self.ctl("reload").stdout, "no files are configured\n")
+        # What the file says now counts, and each file by itself.
+        policy = self.write("policy", POLICY % ("named", 3))
+        apps = self.write("apps", 'version: 7 apps { package: "a.b" uid: 10061 }')
+        self.write("config", 'policy: "%s" apps: "%s"' % (policy, apps))
+        told = self.ctl("reload").stdout
+        self.assertRegex(told, r"(?s)policy: ACK version 3 .*apps: ACK version 7 ")
+        self.write("apps", "version: 7")
+        refused = self.ctl("reload", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertRegex(refused.stdout, r"(?s)policy: ACK .*\(unchanged\).*apps: NACK version 7 ")
+        os.unlink(policy)
+        refused = self.ctl("reload", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(policy + ":", refused.stdout)
+        self.assertIn("policy: NACK version 3 ", refused.stdout)
+        self.write("config", "nonsense: 1")
+        refused = self.ctl("reload", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(config + ":1:", refused.stdout)
+        recorded = self.ctl("audit", "--kind=PUSH").stdout
+        self.assertIn("reload refused", recorded)
+        self.assertIn("POLICY accepted, version 3", recorded)
+        self.stop()
+
     def test_the_status_follows_a_push(self):
         self.start()
         self.ctl("push", self.write("pushed", POLICY % ("pushed", 5)))
@@ -354,4 +387,4 @@ if __name__ == "__main__":
         if libc.unshare(NEWNS) != 0:
             sys.exit("unshare: " + os.strerror(ctypes.get_errno()))
         subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-    unittest.main(verbosity=2)
+    cases.main()

@@ -6,6 +6,7 @@
 
 #include "absl/crc/crc32c.h"
 #include "absl/log/log.h"
+#include "absl/strings/str_cat.h"
 #include "kernel/status.h"
 
 namespace fused {
@@ -38,6 +39,23 @@ uint32_t SumOf(std::string_view bytes) {
       absl::ExtendCrc32c(absl::ComputeCrc32c(length), bytes));
 }
 
+// Whether `rest`, which does not begin with a whole record, is what an append
+// that did not end has left. Else something was whole there once.
+bool IsTorn(std::string_view rest) {
+  if (rest.find_first_not_of('\0') == std::string_view::npos) return true;
+  if (rest.size() < kHead) return true;
+  if (NumberAt(rest, 0) <= rest.size() - kHead) return false;
+  // Its length may be what is broken.
+  for (size_t at = 1; at + kHead < rest.size(); ++at) {
+    const size_t size = NumberAt(rest, at);
+    if (size != 0 && size <= rest.size() - at - kHead &&
+        SumOf(rest.substr(at + kHead, size)) == NumberAt(rest, at + 4)) {
+      return false;
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 std::vector<AppsJournalRecord> RecordsOf(std::string_view bytes, size_t& good) {
@@ -64,9 +82,23 @@ absl::StatusOr<std::vector<AppsJournalRecord>> AppsJournal::Load() {
   if (!bytes->has_value()) return std::vector<AppsJournalRecord>();
   std::vector<AppsJournalRecord> records = RecordsOf(**bytes, size_);
   records_ = records.size();
+  if (!records.empty()) {
+    time_ = records.back().time();
+    origin_ = records.back().origin();
+  }
   if (size_ == (*bytes)->size()) return records;
-  LOG(WARNING) << name_ << ": the last " << (*bytes)->size() - size_
-               << " bytes are of a delta that was not acknowledged";
+  const std::string_view rest = std::string_view(**bytes).substr(size_);
+  if (IsTorn(rest)) {
+    LOG(WARNING) << name_ << ": the last " << rest.size()
+                 << " bytes are of a delta that was not acknowledged";
+  } else {
+    absl::Status status = state_->Write(kDamagedJournal, **bytes);
+    if (!status.ok()) return status;
+    damage_ = absl::StrCat(
+        name_, " is damaged: changes of the app directory in its last ",
+        rest.size(), " bytes are lost; the whole is kept as ", state_->path(),
+        "/", kDamagedJournal);
+  }
   absl::StatusOr<kernel::Fd> file = state_->OpenAppend(name_);
   if (!file.ok()) return file.status();
   file_ = *std::move(file);
@@ -90,6 +122,8 @@ absl::Status AppsJournal::Append(const AppsJournalRecord& record) {
   if (status.ok()) {
     size_ += bytes.size();
     ++records_;
+    time_ = record.time();
+    origin_ = record.origin();
     return status;
   }
   const absl::Status cut = state_->Truncate(file_, size_);

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "fused/state_dir.h"
+#include "google/protobuf/timestamp.pb.h"
 #include "kernel/fd.h"
 #include "proto/state.pb.h"
 
@@ -31,6 +32,9 @@ class AppsJournal {
   // The records that are there, up to one that is torn or broken; what follows
   // is cut off. To be called before Append(), once, where there may be any.
   absl::StatusOr<std::vector<state::v1::AppsJournalRecord>> Load();
+  // Where Load() cut off what may have been acknowledged: what is to be said of
+  // it. All that was there is kept as kDamagedJournal.
+  const std::string& damage() const { return damage_; }
 
   // Whether there is room for one more.
   bool CanTake(size_t bytes) const {
@@ -40,6 +44,9 @@ class AppsJournal {
   absl::Status Append(const state::v1::AppsJournalRecord& record);
 
   size_t records() const { return records_; }
+  // When the last record was made, and how.
+  const google::protobuf::Timestamp& time() const { return time_; }
+  const state::v1::Origin& origin() const { return origin_; }
   // Nothing may follow what is there.
   void SetBroken() { broken_ = true; }
 
@@ -50,7 +57,12 @@ class AppsJournal {
   size_t size_ = 0;
   size_t records_ = 0;
   bool broken_ = false;
+  std::string damage_;
+  google::protobuf::Timestamp time_;
+  state::v1::Origin origin_;
 };
+
+inline constexpr char kDamagedJournal[] = "apps.journal.damaged";
 
 // The whole records of a journal's bytes; `good` is where they end.
 std::vector<state::v1::AppsJournalRecord> RecordsOf(std::string_view bytes,

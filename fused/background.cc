@@ -62,8 +62,8 @@ int RunInBackground(const std::function<int(kernel::Fd starter)>& serve) {
   }
   read_end.Reset();
   setsid();
-  if (chdir("/") != 0) return kExitInternal;
-  return serve(std::move(write_end));
+  // Not back to the caller, who makes the parent's exit code of what we return.
+  std::exit(chdir("/") != 0 ? kExitInternal : serve(std::move(write_end)));
 }
 
 bool TellStarter(kernel::Fd starter, unsigned char code) {

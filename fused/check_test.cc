@@ -128,11 +128,13 @@ TEST_F(CheckTest, TheDaemonsOwnPlacesAreNobodysFiles) {
                      "--control=" + Path("lower/socket"),
                      "--views_dir=" + Path("mount/views"),
                      "--metrics_textfile=" + Path("lower/a.prom"),
+                     "--apps=" + scratch_.MakeFile("lower/apps", "version: 1"),
                      Path("lower"), Path("mount")}),
               ElementsAre(HasSubstr("command line:0:0: --state_dir: "),
                           HasSubstr("command line:0:0: --views_dir: "),
                           HasSubstr("command line:0:0: --control: "),
-                          HasSubstr("command line:0:0: --metrics_textfile: ")));
+                          HasSubstr("command line:0:0: --metrics_textfile: "),
+                          HasSubstr("command line:0:0: --apps: ")));
   EXPECT_THAT(CheckConfig(Volume("a", "lower", "mount") +
                           absl::StrCat("metrics_textfile: \"",
                                        Path("none/a.prom"), "\"\n")),

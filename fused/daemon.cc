@@ -18,7 +18,6 @@
 #include "fused/explain.h"
 #include "fused/media_requests.h"
 #include "fused/profile.h"
-#include "fused/rules_change.h"
 #include "fused/version.h"
 #include "kernel/mount.h"
 #include "kernel/status.h"
@@ -31,6 +30,23 @@ constexpr uint32_t kUserRange = 100000;
 bool Fail(StartError& error, int exit_code, const absl::Status& status) {
   error = {exit_code, kernel::Describe(status)};
   return false;
+}
+
+// A place that is another's, or none, will not do the next time either; a disk
+// that is full or fails may.
+int ExitOfPlace(const absl::Status& status) {
+  switch (kernel::ErrnoOf(status)) {
+    case ENOSPC:
+    case EDQUOT:
+    case EROFS:
+    case EIO:
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE:
+      return kExitInternal;
+    default:
+      return kExitUsage;
+  }
 }
 
 // As many descriptors as the system lets us have; returns how many.
@@ -96,13 +112,18 @@ bool Daemon::Prepare(StartError& error) {
   umask(0);
   absl::StatusOr<std::unique_ptr<StateDir>> state =
       StateDir::Open(settings_.state_dir);
-  if (!state.ok()) return Fail(error, kExitUsage, state.status());
+  if (!state.ok()) {
+    return Fail(error, ExitOfPlace(state.status()), state.status());
+  }
   state_ = *std::move(state);
   if (!OpenAudit(error)) return false;
   absl::StatusOr<std::unique_ptr<PolicyManager>> policies =
       PolicyManager::Create({settings_.policy, settings_.apps}, state_.get());
   if (!policies.ok()) {
     const absl::Status& status = policies.status();
+    audit_->Say(audit::NewRecord(
+        audit::v1::Record::PUSH,
+        absl::StrCat("the start is refused: ", kernel::Describe(status))));
     return Fail(error,
                 absl::IsFailedPrecondition(status) ? kExitPolicyRefused
                 : absl::IsInvalidArgument(status)  ? kExitUsage
@@ -117,6 +138,8 @@ bool Daemon::Prepare(StartError& error) {
 
   invalidations_ = std::make_unique<kernel::InvalidationWorker>(
       kernel::InvalidationWorker::Options{});
+  rules_change_ =
+      std::make_unique<RulesChange>(&volumes_, invalidations_.get());
   // Lower files belong to media_rw, whoever makes them.
   const bool media =
       std::any_of(settings_.volumes.begin(), settings_.volumes.end(),
@@ -215,28 +238,12 @@ bool Daemon::MountVolumes(StartError& error) {
   if (absl::Status status = BindGrants(); !status.ok()) {
     return Fail(error, kExitInternal, status);
   }
-  policies_->SetEnforcer([this](const auto& before, const auto& after,
-                                const Retired& former) {
-    control::v1::PushResponse response;
-    EndFormerRules(before, after, former, volumes_, *invalidations_, response);
-    return response;
-  });
-  return true;
-}
-
-bool Daemon::TakeDropIns(StartError& error) {
-  if (settings_.drop_in_dir.empty()) return true;
-  absl::StatusOr<std::unique_ptr<DropIn>> drop_in =
-      DropIn::Start({settings_.drop_in_dir, settings_.admin_uids},
-                    [this](const control::v1::PushRequest& request) {
-                      control::v1::PushResponse response =
-                          policies_->Push(request, state::v1::Origin::DROP_IN);
-                      TellPush(request.kind() == control::v1::PushRequest::APPS,
-                               "drop-in", request.peer_uid(), response);
-                      return response;
-                    });
-  if (!drop_in.ok()) return Fail(error, kExitUsage, drop_in.status());
-  drop_in_ = *std::move(drop_in);
+  policies_->SetEnforcer(
+      [this](const auto& before, const auto& after, const Retired& former) {
+        control::v1::PushResponse response;
+        rules_change_->EndFormer(before, after, former, response);
+        return response;
+      });
   return true;
 }
 
@@ -274,6 +281,7 @@ void Daemon::Stop() {
   if (policies_ != nullptr) {
     policies_->OnChange(nullptr);
     policies_->SetEnforcer(nullptr);
+    rules_change_ = nullptr;
     // Grants hold lower nodes, which the volumes' trees outlive.
     policies_->SetBinder(nullptr).IgnoreError();
     grants_ = nullptr;

@@ -22,6 +22,7 @@
 #include "fused/metrics/registry.h"
 #include "fused/metrics/render.h"
 #include "fused/policy_manager.h"
+#include "fused/rules_change.h"
 #include "fused/settings.h"
 #include "fused/state_dir.h"
 #include "fused/timer.h"
@@ -63,8 +64,8 @@ class Daemon : public control::Backend {
   // Whether it was not unmounted but aborted; takes such mounts away.
   bool RemoveAborted();
 
-  // Puts the files that the daemon was started with in force, as a push does.
-  // One line that says what came of it; false: something was refused.
+  // As the request, by root. One line that says what came of it; false:
+  // something was refused.
   bool Reload(std::string& line);
 
   // control::Backend.
@@ -73,6 +74,8 @@ class Daemon : public control::Backend {
       const control::v1::PushRequest& request) override;
   control::v1::PushResponse Rollback(
       const control::v1::RollbackRequest& request) override;
+  control::v1::ReloadResponse Reload(
+      const control::v1::ReloadRequest& request) override;
   control::v1::PushResponse ChangeApps(
       const control::v1::AppsDeltaRequest& request) override;
   control::v1::HistoryResponse History(
@@ -105,10 +108,18 @@ class Daemon : public control::Backend {
   bool OpenAudit(StartError& error);
   void TellMediaIndex(const media::Writer::Stats& index);
   void StartObserving();
+  void TellStart();
+  void TellNotTaken(control::v1::PushRequest::Kind kind, uid_t uid,
+                    const std::string& why);
   void WriteTextfile();
   std::string RenderMetrics(metrics::Exposition::Format format);
   control::v1::PushResponse PushFrom(const control::v1::PushRequest& request,
                                      state::v1::Origin::Kind origin);
+  control::v1::PushResponse ReloadFile(const std::string& path,
+                                       control::v1::PushRequest::Kind kind,
+                                       uid_t uid);
+  // Says what earlier pushes have left, too.
+  void AddDraining(control::v1::PushResponse& response) const;
   void TellPush(bool apps, std::string_view what, uid_t uid,
                 const control::v1::PushResponse& response);
   static std::string PackageOf(const policy::Snapshot& snapshot, uid_t uid);
@@ -139,6 +150,7 @@ class Daemon : public control::Backend {
   std::unique_ptr<AppLimits> limits_;
   std::unique_ptr<media::Index> index_;
   std::vector<std::unique_ptr<Volume>> volumes_;
+  std::unique_ptr<RulesChange> rules_change_;
   std::unique_ptr<kernel::Loop> loop_;
   std::unique_ptr<control::Server> server_;
   enum class State { kStarting, kServing, kStopping };

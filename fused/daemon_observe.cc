@@ -14,7 +14,7 @@
 #include "fused/daemon.h"
 #include "fused/metrics/exposition.h"
 #include "fused/metrics/render.h"
-#include "fused/rules_change.h"
+#include "fused/shown_text.h"
 #include "kernel/fd.h"
 #include "kernel/packet.h"
 #include "kernel/status.h"
@@ -45,8 +45,9 @@ audit::v1::Record RecordOf(std::string_view what, uid_t uid,
   if (!response.accepted() && response.issues_size() > 0) {
     const control::v1::Issue& first = response.issues(0);
     absl::StrAppend(&text, "; ", response.issues_size(),
-                    " issues: ", first.file(), ":", first.line(), ": ",
-                    first.field(), ": ", first.reason());
+                    " issues: ", ShownText(first.file()), ":", first.line(),
+                    ": ", ShownText(first.field()), ": ",
+                    ShownText(first.reason()));
   }
   audit::v1::Record record =
       audit::NewRecord(audit::v1::Record::PUSH, std::move(text));
@@ -58,9 +59,10 @@ audit::v1::Record RecordOf(std::string_view what, uid_t uid,
 // At once: whoever reads the file has the old text or the new.
 absl::Status Replace(const std::string& file, std::string_view text) {
   const std::string fresh = file + ".new";
+  // In the exporter's directory others may have put something there.
+  unlink(fresh.c_str());
   const kernel::Fd fd(
-      open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-           0644));
+      open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
   if (!fd.valid()) return kernel::ErrnoStatus(errno, fresh);
   while (!text.empty()) {
     const ssize_t put = write(fd.get(), text.data(), text.size());
@@ -97,8 +99,39 @@ void Daemon::TellMediaIndex(const media::Writer::Stats& index) {
   audit_->Say(audit::NewRecord(audit::v1::Record::STATE, std::move(text)));
 }
 
+// Files that the start was told of are put in force as by a push.
+void Daemon::TellStart() {
+  const control::v1::Status status = GetStatus();
+  control::v1::PushResponse response;
+  response.set_accepted(true);
+  response.set_changed(true);
+  response.set_epoch(status.epoch());
+  if (policies_->started().policy) {
+    response.set_version(status.policy().version());
+    response.set_sha256(status.policy().sha256());
+    TellPush(false, "POLICY of START", 0, response);
+  }
+  if (policies_->started().apps) {
+    response.set_version(status.apps().version());
+    response.clear_sha256();
+    TellPush(true, "APPS of START", 0, response);
+  }
+}
+
+void Daemon::TellNotTaken(control::v1::PushRequest::Kind kind, uid_t uid,
+                          const std::string& why) {
+  const bool apps = kind == control::v1::PushRequest::APPS;
+  const control::v1::Status status = GetStatus();
+  control::v1::PushResponse response;
+  response.set_version(apps ? status.apps().version()
+                            : status.policy().version());
+  response.add_issues()->set_reason(why);
+  TellPush(apps, "drop-in", uid, response);
+}
+
 void Daemon::StartObserving() {
   audit_->Say(audit::NewRecord(audit::v1::Record::STATE, "the daemon serves"));
+  TellStart();
   if (settings_.metrics_textfile.empty()) return;
   WriteTextfile();
   textfile_ = std::make_unique<Timer>(absl::Seconds(settings_.metrics_seconds),
@@ -124,6 +157,11 @@ void Daemon::TellPush(bool apps, std::string_view what, uid_t uid,
                           : counts.unchanged);
 }
 
+void Daemon::AddDraining(control::v1::PushResponse& response) const {
+  if (!response.accepted()) return;
+  response.set_draining(rules_change_->draining());
+}
+
 control::v1::PushResponse Daemon::Push(
     const control::v1::PushRequest& request) {
   return PushFrom(request, state::v1::Origin::PUSH);
@@ -132,6 +170,7 @@ control::v1::PushResponse Daemon::Push(
 control::v1::PushResponse Daemon::PushFrom(
     const control::v1::PushRequest& request, state::v1::Origin::Kind origin) {
   control::v1::PushResponse response = policies_->Push(request, origin);
+  AddDraining(response);
   // Also where nothing has changed: somebody may hold what an earlier push
   // forbade.
   if (request.revoke() != control::v1::PushRequest::REVOKE_UNSPECIFIED &&
@@ -151,9 +190,29 @@ control::v1::PushResponse Daemon::PushFrom(
   return response;
 }
 
+bool Daemon::TakeDropIns(StartError& error) {
+  if (settings_.drop_in_dir.empty()) return true;
+  absl::StatusOr<std::unique_ptr<DropIn>> drop_in = DropIn::Start(
+      {settings_.drop_in_dir, settings_.admin_uids,
+       [this](control::v1::PushRequest::Kind kind, uid_t owner,
+              const std::string& why) { TellNotTaken(kind, owner, why); }},
+      [this](const control::v1::PushRequest& request) {
+        control::v1::PushResponse response =
+            policies_->Push(request, state::v1::Origin::DROP_IN);
+        AddDraining(response);
+        TellPush(request.kind() == control::v1::PushRequest::APPS, "drop-in",
+                 request.peer_uid(), response);
+        return response;
+      });
+  if (!drop_in.ok()) return Fail(error, kExitUsage, drop_in.status());
+  drop_in_ = *std::move(drop_in);
+  return true;
+}
+
 control::v1::PushResponse Daemon::Rollback(
     const control::v1::RollbackRequest& request) {
   control::v1::PushResponse response = policies_->Rollback(request);
+  AddDraining(response);
   TellPush(request.apps(), request.apps() ? "rollback of apps" : "rollback",
            request.peer_uid(), response);
   return response;
@@ -162,6 +221,7 @@ control::v1::PushResponse Daemon::Rollback(
 control::v1::PushResponse Daemon::ChangeApps(
     const control::v1::AppsDeltaRequest& request) {
   control::v1::PushResponse response = policies_->ChangeApps(request);
+  AddDraining(response);
   if (!request.dry_run()) {
     TellPush(true, "change of apps", request.peer_uid(), response);
   }

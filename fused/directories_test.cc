@@ -7,6 +7,7 @@
 #include <fstream>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/status_matchers.h"
 #include "gtest/gtest.h"
 #include "kernel/status.h"
@@ -16,6 +17,7 @@ namespace fused {
 namespace {
 
 using ::absl_testing::IsOk;
+using ::absl_testing::StatusIs;
 
 class DirectoriesTest : public testing::TestWithParam<mode_t> {
  protected:
@@ -55,6 +57,24 @@ TEST_P(DirectoriesTest, AFileIsNoDirectory) {
         kernel::IsErrno(MakeDirectories(scratch_.Path(path), 0700), ENOTDIR))
         << path;
   }
+}
+
+TEST(OwnDirectoryTest, IsOnesOwnAndWrittenByNobodyElse) {
+  struct stat stat = {};
+  stat.st_uid = geteuid();
+  for (const mode_t mode : {0700, 0750, 0755, 01755}) {
+    stat.st_mode = S_IFDIR | mode;
+    EXPECT_THAT(CheckOwnDirectory("/a", stat), IsOk());
+  }
+  for (const mode_t mode : {0770, 0702, 01777}) {
+    stat.st_mode = S_IFDIR | mode;
+    EXPECT_THAT(CheckOwnDirectory("/a", stat),
+                StatusIs(absl::StatusCode::kPermissionDenied));
+  }
+  stat.st_mode = S_IFDIR | 0700;
+  stat.st_uid = geteuid() + 1;
+  EXPECT_THAT(CheckOwnDirectory("/a", stat),
+              StatusIs(absl::StatusCode::kPermissionDenied));
 }
 
 // The daemon's own, and a careful one's.

@@ -52,6 +52,14 @@ std::string TextOf(const PushResponse& response, const std::string& path) {
       : response.changed() ? ""
                            : "  (unchanged)",
       "\n");
+  if (!response.draining().empty()) {
+    absl::StrAppend(&text, "warning: ", response.draining(), "\n");
+  }
+  if (response.stale_handles() != 0) {
+    absl::StrAppend(&text, response.stale_handles(),
+                    " open files stay with the kernel: "
+                    "fusedctl handles --stale\n");
+  }
   for (const control::v1::Issue& issue : response.issues()) {
     absl::StrAppend(&text, control::FromMessage(issue).ToString(), "\n");
   }
@@ -207,9 +215,10 @@ void DropIn::Take(const std::string& name) {
     request.set_peer_uid(owner);
     text = TextOf(push_(request), path);
   } else {
-    text =
-        absl::StrCat("NACK ", path,
-                     ": not taken: ", kernel::Describe(content.status()), "\n");
+    const std::string why =
+        absl::StrCat(path, ": not taken: ", kernel::Describe(content.status()));
+    text = absl::StrCat("NACK ", why, "\n");
+    if (options_.not_taken) options_.not_taken(known->kind, owner, why);
   }
   if (text.compare(0, 3, "ACK") == 0) {
     LOG(INFO) << "drop-in: " << text;

@@ -31,6 +31,10 @@ class DropIn {
   struct Options {
     std::string directory;
     std::vector<uid_t> admin_uids;
+    // A file was not even pushed, for what it is or whose. May be null.
+    std::function<void(control::v1::PushRequest::Kind kind, uid_t owner,
+                       const std::string& why)>
+        not_taken;
   };
 
   // Makes the directory (0755) where it is missing, and pushes what is there.

@@ -49,6 +49,10 @@ class DropInTest : public testing::Test {
           response.set_changed(true);
           response.set_version(pushes_.size());
           response.set_sha256("abc");
+          if (push.content() == "closes") {
+            response.set_stale_handles(3);
+            response.set_draining("one hangs");
+          }
           if (!response.accepted()) {
             response.add_issues()->set_reason("it is bad");
           }
@@ -109,6 +113,16 @@ class DropInTest : public testing::Test {
   std::vector<PushRequest> pushes_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<DropIn> drop_in_;
 };
+
+TEST_F(DropInTest, TheResultSaysWhatIsOpenAllTheSame) {
+  ASSERT_THAT(Start(), IsOk());
+  Drop("policy.textproto", "closes");
+  Await(1);
+  drop_in_ = nullptr;
+  EXPECT_THAT(Result("policy"), StartsWith("ACK version 1 abc"));
+  EXPECT_THAT(Result("policy"), HasSubstr("warning: one hangs"));
+  EXPECT_THAT(Result("policy"), HasSubstr("3 open files stay"));
+}
 
 TEST_F(DropInTest, WhatIsRenamedIntoItIsPushed) {
   ASSERT_THAT(Start(), IsOk());

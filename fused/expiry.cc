@@ -92,7 +92,7 @@ class Expirer {
       if (unlinkat((*pin)->get(), name.c_str(), 0) != 0) {
         return kernel::ErrnoStatus(errno);
       }
-      file->ForgetRecord();
+      file->ForgetRecord(file->IsGone());
     }
     Tell(*parent, *file, {name});
     result_.files.push_back({path, ""});

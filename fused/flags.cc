@@ -45,7 +45,7 @@ ABSL_FLAG(OptionalNumber, threads, std::nullopt,
 ABSL_FLAG(OptionalNumber, descriptor_budget, std::nullopt,
           "descriptors that nodes may hold (half of the limit)");
 ABSL_FLAG(OptionalNumber, warm_backing_ids, std::nullopt,
-          "backing ids kept after the last close, by view (1024)");
+          "backing ids kept after the last close, by view (16384)");
 ABSL_FLAG(OptionalNumber, max_backing_ids, std::nullopt,
           "backing ids at most, by view (1048576)");
 ABSL_FLAG(OptionalNumber, max_stack_depth, std::nullopt,

@@ -19,6 +19,7 @@
 #include "fused/app_limits.h"
 #include "fused/directory_reader.h"
 #include "fused/node.h"
+#include "fused/recycler.h"
 #include "kernel/backing.h"
 #include "kernel/fd.h"
 #include "kernel/types.h"
@@ -124,6 +125,15 @@ class DirectoryHandle {
 template <typename T>
 class HandleTable {
  public:
+  // Not yet in the table. One that is made for an id takes the memory of one
+  // that had an id of the same part of the table.
+  template <typename... Args>
+  std::shared_ptr<T> Make(kernel::HandleId id, Args&&... args) {
+    return std::allocate_shared<T>(
+        RecyclingAllocator<T>(shards_[id % kShards].recycler),
+        std::forward<Args>(args)...);
+  }
+
   kernel::HandleId NewId() {
     return next_.fetch_add(1, std::memory_order_relaxed);
   }
@@ -169,6 +179,7 @@ class HandleTable {
  private:
   static constexpr size_t kShards = 16;
   struct Shard {
+    const std::shared_ptr<Recycler> recycler = std::make_shared<Recycler>();
     mutable absl::Mutex mutex;
     absl::flat_hash_map<kernel::HandleId, std::shared_ptr<T>> handles
         ABSL_GUARDED_BY(mutex);

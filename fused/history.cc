@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/crc/crc32c.h"
 #include "absl/log/log.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -46,6 +47,44 @@ std::optional<HistoryEntry> EntryOf(std::string_view name, History::Line line) {
   return entry;
 }
 
+constexpr char kJournal[] = ".journal";
+
+std::string JournalOf(const HistoryEntry& entry, uint64_t sequence) {
+  return absl::StrCat(kHistoryDirectory, "apps-", sequence, "-",
+                      entry.version(), "-",
+                      entry.sha256().substr(0, kShaDigits), kJournal);
+}
+
+// Of a journal's name; 0: it has none.
+uint64_t SequenceOf(std::string_view name) {
+  absl::ConsumePrefix(&name, absl::StrCat(kHistoryDirectory, "apps-"));
+  uint64_t sequence = 0;
+  return absl::SimpleAtoi(name.substr(0, name.find('-')), &sequence) ? sequence
+                                                                     : 0;
+}
+
+bool IsOfHistory(std::string_view name) {
+  return absl::EndsWith(name, kJournal) ||
+         EntryOf(name, History::Line::kPolicy).has_value() ||
+         EntryOf(name, History::Line::kApps).has_value();
+}
+
+// The index as it lies on disk, where damage that can be parsed is told too.
+std::string BytesOfIndex(const state::v1::History& index) {
+  state::v1::HistoryFile file;
+  file.set_history(index.SerializeAsString());
+  file.set_crc32c(static_cast<uint32_t>(absl::ComputeCrc32c(file.history())));
+  return file.SerializeAsString();
+}
+
+bool ParseIndex(const std::string& bytes, state::v1::History& index) {
+  state::v1::HistoryFile file;
+  return !bytes.empty() && file.ParseFromString(bytes) &&
+         file.crc32c() ==
+             static_cast<uint32_t>(absl::ComputeCrc32c(file.history())) &&
+         index.ParseFromString(file.history());
+}
+
 void SetNow(HistoryEntry& entry) {
   const int64_t now = absl::ToUnixNanos(absl::Now());
   entry.mutable_time()->set_seconds(now / 1000000000);
@@ -71,21 +110,29 @@ absl::StatusOr<std::unique_ptr<History>> History::Load(StateDir* state) {
   absl::StatusOr<std::optional<std::string>> kept = state->Read(kHistoryFile);
   if (!kept.ok()) return kept.status();
   auto history = std::unique_ptr<History>(new History(state));
-  if (kept->has_value() && !history->index_.ParseFromString(**kept)) {
-    history->Rebuild();
+  if (kept->has_value() && ParseIndex(**kept, history->index_)) return history;
+  absl::StatusOr<std::vector<std::string>> names = state->History();
+  if (!names.ok()) return names.status();
+  if (kept->has_value() ||
+      std::any_of(names->begin(), names->end(), IsOfHistory)) {
+    history->Rebuild(*names);
+    return history;
   }
+  // The first start. From now on one that is missing is a loss.
+  absl::Status status =
+      state->Write(kHistoryFile, BytesOfIndex(history->index_));
+  if (!status.ok()) return status;
   return history;
 }
 
-void History::Rebuild() {
+void History::Rebuild(const std::vector<std::string>& names) {
   index_.Clear();
-  warning_ = absl::StrCat(
-      kHistoryFile, " is broken: what is in force is the highest version");
-  absl::StatusOr<std::vector<std::string>> names = state_->History();
-  if (!names.ok()) return;
+  warning_ = absl::StrCat(kHistoryFile,
+                          " is broken or gone: what is in force is the highest "
+                          "version");
   for (const Line line : {Line::kPolicy, Line::kApps}) {
     std::vector<HistoryEntry> entries;
-    for (const std::string& name : *names) {
+    for (const std::string& name : names) {
       if (auto entry = EntryOf(name, line)) entries.push_back(*entry);
     }
     std::sort(entries.begin(), entries.end(),
@@ -98,6 +145,18 @@ void History::Rebuild() {
       index_.set_last_sequence(entry.sequence());
       out.set_highest_version(entry.version());
       *out.add_entries() = std::move(entry);
+    }
+  }
+  // Deltas are of one directory.
+  auto& apps = *index_.mutable_apps()->mutable_entries();
+  for (const std::string& name : names) {
+    if (!absl::EndsWith(name, kJournal) || name == JournalName()) continue;
+    const uint64_t sequence = apps.empty() ? 0 : SequenceOf(name);
+    if (sequence != 0 && name == JournalOf(*apps.rbegin(), sequence)) {
+      apps.rbegin()->set_sequence(sequence);
+      index_.set_last_sequence(std::max(index_.last_sequence(), sequence));
+    } else {
+      absl::StrAppend(&warning_, ", without the changes in ", name);
     }
   }
 }
@@ -138,7 +197,7 @@ absl::Status History::Prepare(Line line, HistoryEntry entry,
   *out.add_entries() = std::move(entry);
   const int surplus = out.entries_size() - kMostEntries;
   if (surplus > 0) out.mutable_entries()->DeleteSubrange(0, surplus);
-  absl::Status status = state_->Prepare(kHistoryFile, next.SerializeAsString());
+  absl::Status status = state_->Prepare(kHistoryFile, BytesOfIndex(next));
   if (status.ok()) prepared_ = std::move(next);
   return status;
 }
@@ -147,11 +206,12 @@ absl::Status History::Commit() {
   absl::Status status = state_->Promote(kHistoryFile);
   if (status.ok()) {
     index_ = *std::move(prepared_);
+    uncertain_ = false;
   } else {
     // It may have come half of its way.
-    const absl::Status back =
-        state_->Write(kHistoryFile, index_.SerializeAsString());
-    if (!back.ok()) {
+    const absl::Status back = state_->Write(kHistoryFile, BytesOfIndex(index_));
+    uncertain_ = !back.ok();
+    if (uncertain_) {
       LOG(ERROR) << kHistoryFile << ": after a restart a refused version may "
                  << "be in force: " << kernel::Describe(back);
     }
@@ -162,12 +222,24 @@ absl::Status History::Commit() {
 
 std::string History::JournalName() const {
   const auto& entries = index_.apps().entries();
-  return absl::StrCat(kHistoryDirectory, "apps-",
-                      entries.empty() ? 0 : entries.rbegin()->sequence(),
-                      ".journal");
+  if (entries.empty()) {
+    return absl::StrCat(kHistoryDirectory, "apps-0", kJournal);
+  }
+  return JournalOf(*entries.rbegin(), entries.rbegin()->sequence());
+}
+
+void History::Drop(Line line, const HistoryEntry& entry) {
+  if (uncertain_) return;
+  const std::string name = ContentName(line, entry);
+  for (const HistoryEntry& one : this->line(line).entries()) {
+    if (ContentName(line, one) == name) return;
+  }
+  state_->Remove(name).IgnoreError();
 }
 
 void History::Prune() {
+  // The disk may name others.
+  if (uncertain_) return;
   std::set<std::string> named = {JournalName()};
   for (const Line line : {Line::kPolicy, Line::kApps}) {
     for (const HistoryEntry& entry : this->line(line).entries()) {

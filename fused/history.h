@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -23,8 +24,8 @@ class History {
   // What is kept of each line.
   static constexpr int kMostEntries = 32;
 
-  // `state` must outlive it. An index that can't be used is made anew from the
-  // contents that are there. Errors are the disk's.
+  // `state` must outlive it. An index that can't be used, or is not there where
+  // contents are, is made anew from the contents. Errors are the disk's.
   static absl::StatusOr<std::unique_ptr<History>> Load(StateDir* state);
 
   // What had to be made anew; empty where all was well.
@@ -47,7 +48,11 @@ class History {
                        std::optional<std::string_view> content);
   // Now it is. An error leaves what was.
   absl::Status Commit();
+  // Whether the disk failed so that a restart may find what was refused.
+  bool uncertain() const { return uncertain_; }
 
+  // Removes the content of a candidate that came to nothing.
+  void Drop(Line line, const state::v1::HistoryEntry& entry);
   // Removes what no entry names.
   void Prune();
 
@@ -57,12 +62,13 @@ class History {
  private:
   explicit History(StateDir* state) : state_(state) {}
 
-  void Rebuild();
+  void Rebuild(const std::vector<std::string>& names);
 
   StateDir* const state_;
   state::v1::History index_;
   std::optional<state::v1::History> prepared_;
   std::string warning_;
+  bool uncertain_ = false;
 };
 
 // Whether an entry is of the content with this sum. One that was found without

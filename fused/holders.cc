@@ -2,6 +2,8 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -9,13 +11,19 @@
 
 #include <algorithm>
 #include <csignal>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string_view>
+#include <tuple>
+#include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "kernel/fd.h"
 
 namespace fused {
@@ -39,8 +47,12 @@ void ForEachName(const std::string& path, Function function) {
 class Searcher {
  public:
   Searcher(absl::Span<const HeldFile> files, const std::string& proc)
-      : files_(files), proc_(proc) {
-    for (const HeldFile& file : files) uids_.insert(file.uid);
+      : proc_(proc) {
+    for (size_t i = 0; i < files.size(); ++i) {
+      const HeldFile& file = files[i];
+      uids_.insert(file.uid);
+      places_[{file.device, file.inode, file.uid}].push_back(i);
+    }
   }
 
   // Of the files, by their places.
@@ -49,12 +61,18 @@ class Searcher {
     const std::string at = absl::StrCat(proc_, "/", pid);
     const std::optional<uid_t> uid = UidOf(at);
     if (!uid.has_value() || !uids_.contains(*uid)) return held;
-    for (const char* kind : {"/fd", "/map_files"}) {
-      const std::string below = at + kind;
-      ForEachName(below, [&](const char* name) {
-        Look(absl::StrCat(below, "/", name), *uid, held);
-      });
-    }
+    LookBelow(at, *uid, held);
+    // A thread may have descriptors of its own, and outlive the first one.
+    pid_t known = pid;
+    ForEachName(at + "/task", [&](const char* name) {
+      pid_t thread = 0;
+      if (!absl::SimpleAtoi(name, &thread) || thread == pid ||
+          SharesFiles(known, thread)) {
+        return;
+      }
+      known = thread;
+      LookBelow(absl::StrCat(proc_, "/", thread), *uid, held);
+    });
     return held;
   }
 
@@ -78,6 +96,21 @@ class Searcher {
     return uid;
   }
 
+  // Where it is not known, they don't.
+  static bool SharesFiles(pid_t one, pid_t other) {
+    return syscall(SYS_kcmp, one, other, KCMP_FILES, 0, 0) == 0;
+  }
+
+  void LookBelow(const std::string& at, uid_t uid,
+                 std::set<size_t>& held) const {
+    for (const char* kind : {"/fd", "/map_files"}) {
+      const std::string below = at + kind;
+      ForEachName(below, [&](const char* name) {
+        Look(absl::StrCat(below, "/", name), uid, held);
+      });
+    }
+  }
+
   void Look(const std::string& link, uid_t uid, std::set<size_t>& held) const {
     struct statx found = {};
     // What the kernel knows: no request is made, of this daemon or another.
@@ -86,15 +119,13 @@ class Searcher {
       return;
     }
     const dev_t device = makedev(found.stx_dev_major, found.stx_dev_minor);
-    for (size_t i = 0; i < files_.size(); ++i) {
-      if (files_[i].device == device && files_[i].inode == found.stx_ino &&
-          files_[i].uid == uid) {
-        held.insert(i);
-      }
-    }
+    const auto places = places_.find({device, found.stx_ino, uid});
+    if (places == places_.end()) return;
+    held.insert(places->second.begin(), places->second.end());
   }
 
-  const absl::Span<const HeldFile> files_;
+  absl::flat_hash_map<std::tuple<dev_t, ino_t, uid_t>, std::vector<size_t>>
+      places_;
   const std::string proc_;
   std::set<uid_t> uids_;
 };
@@ -107,6 +138,16 @@ std::vector<pid_t> Processes(const std::string& proc) {
   });
   std::sort(pids.begin(), pids.end());
   return pids;
+}
+
+// Until all are gone, or a moment at most.
+void AwaitEnd(const std::map<pid_t, kernel::Fd>& processes) {
+  const absl::Time deadline = absl::Now() + absl::Milliseconds(200);
+  for (const auto& [pid, process] : processes) {
+    struct pollfd ends = {process.get(), POLLIN, 0};
+    const int64_t left = absl::ToInt64Milliseconds(deadline - absl::Now());
+    if (left < 0 || poll(&ends, 1, static_cast<int>(left)) == 0) return;
+  }
 }
 
 }  // namespace
@@ -124,19 +165,27 @@ std::vector<std::vector<pid_t>> FindHolders(absl::Span<const HeldFile> files,
 
 uint64_t KillHolders(absl::Span<const HeldFile> files) {
   if (files.empty()) return 0;
+  // One that forks may be a step ahead, but each time the rest is killed.
+  constexpr int kMostRounds = 10;
   const Searcher searcher(files, "/proc");
-  uint64_t killed = 0;
-  for (const pid_t pid : Processes("/proc")) {
-    if (searcher.HeldBy(pid).empty()) continue;
-    const kernel::Fd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-    // Looked at again, now that it can't be another.
-    if (!process.valid() || searcher.HeldBy(pid).empty()) continue;
-    if (syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0) ==
-        0) {
-      ++killed;
+  std::map<pid_t, kernel::Fd> killed;
+  bool found = true;
+  for (int round = 0; found && round < kMostRounds; ++round) {
+    found = false;
+    for (const pid_t pid : Processes("/proc")) {
+      if (killed.contains(pid) || searcher.HeldBy(pid).empty()) continue;
+      found = true;
+      kernel::Fd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+      // Looked at again, now that it can't be another.
+      if (!process.valid() || searcher.HeldBy(pid).empty()) continue;
+      if (syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0) ==
+          0) {
+        killed.emplace(pid, std::move(process));
+      }
     }
+    if (found) AwaitEnd(killed);
   }
-  return killed;
+  return killed.size();
 }
 
 }  // namespace fused

@@ -20,13 +20,15 @@ struct HeldFile {
   uid_t uid = 0;
 };
 
-// For each file the processes of its uid, by real uid, that have it open or
-// mapped; ascending. Looks through `proc` without asking any file system.
+// For each file the processes of its uid, by real uid, of which a thread has it
+// open or mapped; ascending. Looks through `proc` without asking any file
+// system.
 std::vector<std::vector<pid_t>> FindHolders(absl::Span<const HeldFile> files,
                                             const std::string& proc = "/proc");
 
 // Kills the processes that still hold one of the files, each by a descriptor
-// that is no other's when its number has been given anew. Returns how many.
+// that is no other's when its number has been given anew, and those that they
+// have made meanwhile. Returns how many.
 uint64_t KillHolders(absl::Span<const HeldFile> files);
 
 }  // namespace fused

@@ -19,6 +19,11 @@ constexpr time_t kSettled = 3;
 
 absl::StatusOr<media::FileKey> KeyOf(LowerNode& node) {
   const media::Tree* const media = node.tree().media();
+  if (media == nullptr || !media->by_path()) {
+    // Asked for once.
+    const std::optional<kernel::FileHandle> handle = node.Handle();
+    if (handle.has_value()) return media::HandleKey(*handle);
+  }
   absl::StatusOr<Pin> pin = node.Descriptor();
   if (!pin.ok()) return pin.status();
   const auto path = [&node] { return node.tree().PathOf(node); };
@@ -98,14 +103,16 @@ media::Tree::End LowerTree::EndOf(
   return end;
 }
 
-void LowerNode::ForgetRecord() {
+bool LowerNode::IsGone() {
+  const absl::StatusOr<struct stat> stat = Stat();
+  return !stat.ok() || stat->st_nlink == 0;
+}
+
+void LowerNode::ForgetRecord(bool gone) {
   media::Tree* const media = tree_->media();
   if (media == nullptr || !is_regular()) return;
-  if (!media->by_path()) {
-    // Another name keeps it.
-    const absl::StatusOr<struct stat> stat = Stat();
-    if (!stat.ok() || stat->st_nlink != 0) return;
-  }
+  // Another name keeps it.
+  if (!media->by_path() && !gone) return;
   const absl::StatusOr<media::FileKey> key = KeyOf(*this);
   if (key.ok()) media->Drop(*key);
 }

@@ -55,7 +55,7 @@ LowerNode::~LowerNode() {
     if (fd_ != nullptr) tree_->held_.fetch_sub(1, std::memory_order_relaxed);
     parent = std::move(place_.parent);
   }
-  tree_->Remove({device_, inode_});
+  tree_->Remove(this);
   LetGo(std::move(parent));
 }
 
@@ -142,7 +142,7 @@ Place LowerNode::place() const {
 }
 
 bool LowerNode::SetPlace(const std::shared_ptr<LowerNode>& parent,
-                         const std::string& name) {
+                         std::string_view name) {
   // Let go of outside the lock: it may be the parent's last use.
   std::shared_ptr<LowerNode> old;
   absl::MutexLock lock(&mutex_);
@@ -290,10 +290,12 @@ std::optional<Owner> LowerNode::owner() {
       found = FindOwner((*pin)->get(), sure);
     }
   }
+  std::shared_ptr<const Owner> shared;
+  if (found.has_value()) shared = tree_->Share(*found);
   absl::MutexLock lock(&mutex_);
   if (!owner_known_) {
     owner_known_ = sure;
-    if (found.has_value()) owner_ = std::make_shared<const Owner>(*found);
+    if (found.has_value()) owner_ = std::move(shared);
   }
   if (owner_ == nullptr) return std::nullopt;
   return *owner_;
@@ -301,9 +303,7 @@ std::optional<Owner> LowerNode::owner() {
 
 void LowerNode::SetOwner(std::optional<Owner> owner) {
   std::shared_ptr<const Owner> value;
-  if (owner.has_value()) {
-    value = std::make_shared<const Owner>(*std::move(owner));
-  }
+  if (owner.has_value()) value = tree_->Share(*owner);
   absl::MutexLock lock(&mutex_);
   owner_known_ = true;
   owner_ = std::move(value);
@@ -323,9 +323,9 @@ void LowerNode::RemoveSighting(const Sighting& sighting) {
   sightings_.pop_back();
 }
 
-std::vector<Sighting> LowerNode::sightings() const {
+absl::InlinedVector<Sighting, 4> LowerNode::sightings() const {
   absl::MutexLock lock(&mutex_);
-  return sightings_;
+  return {sightings_.begin(), sightings_.end()};
 }
 
 bool LowerNode::SeenElsewhere(const Sighting& own) const {

@@ -20,6 +20,9 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/container/inlined_vector.h"
+#include "absl/hash/hash.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
@@ -30,9 +33,9 @@
 #include "fused/media/record.h"
 #include "fused/media/tree.h"
 #include "fused/owner.h"
+#include "fused/peer.h"
 #include "kernel/fd.h"
 #include "kernel/lower.h"
-#include "kernel/session.h"
 #include "kernel/types.h"
 #include "policy/engine.h"
 
@@ -46,46 +49,6 @@ struct Redaction;
 struct Place {
   std::shared_ptr<LowerNode> parent;
   std::string name;
-};
-
-// What other views know of a view: how to reach its kernel's caches. Outlives
-// the view. Thread-safe.
-class Peer {
- public:
-  explicit Peer(uint64_t id, std::optional<uid_t> app = std::nullopt)
-      : id_(id), app_(app) {}
-  Peer(const Peer&) = delete;
-  Peer& operator=(const Peer&) = delete;
-
-  // The view's number, unique in the process.
-  uint64_t id() const { return id_; }
-  // Whose it is; nothing: everybody's.
-  std::optional<uid_t> app() const { return app_; }
-  Listings& listings() const { return listings_; }
-
-  void SetSession(std::weak_ptr<kernel::Session> session) {
-    absl::MutexLock lock(&mutex_);
-    session_ = std::move(session);
-  }
-  std::weak_ptr<kernel::Session> session() const {
-    absl::MutexLock lock(&mutex_);
-    return session_;
-  }
-
- private:
-  const uint64_t id_;
-  const std::optional<uid_t> app_;
-  mutable Listings listings_;
-  mutable absl::Mutex mutex_;
-  std::weak_ptr<kernel::Session> session_ ABSL_GUARDED_BY(mutex_);
-};
-
-// One node of one view that shows a lower node.
-struct Sighting {
-  std::shared_ptr<const Peer> peer;
-  kernel::NodeId node = 0;
-
-  friend bool operator==(const Sighting&, const Sighting&) = default;
 };
 
 // How the policy sees a node: where it stands, and what stands there.
@@ -121,6 +84,8 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   absl::StatusOr<Pin> Descriptor();
 
   absl::StatusOr<struct stat> Stat();
+  // Whether it has no name any more.
+  bool IsGone();
 
   // Its file handle. Nothing where the tree has none.
   std::optional<kernel::FileHandle> Handle();
@@ -135,7 +100,7 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   // It was made or moved there. True: it stood elsewhere. For a move within a
   // LowerTree::Moving.
   bool SetPlace(const std::shared_ptr<LowerNode>& parent,
-                const std::string& name);
+                std::string_view name);
 
   // The facts by place(), as of the snapshot; kept until the snapshot, the
   // place, the owner or a directory above changes.
@@ -145,6 +110,10 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
 
   // Of a directory: whether a `.nomedia` is in it.
   bool HasNomedia();
+  // None is: it was made after `changes` (LowerTree::nomedia_changes()).
+  void NoteEmpty(uint64_t changes) {
+    nomedia_.store(changes << 1, std::memory_order_relaxed);
+  }
 
   // Who made it. Asked of the lower file and the media index once.
   std::optional<Owner> owner();
@@ -159,9 +128,9 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   // LowerTree::AwaitIndex(), before the maker is told. EACCES: another's record
   // is in the way.
   absl::StatusOr<uint64_t> RecordOwner(const std::optional<Owner>& owner);
-  // It has lost the last name that it stood under, in the lower tree; under the
-  // locks of that.
-  void ForgetRecord();
+  // It has lost the name that it stood under, in the lower tree, and with
+  // `gone` (IsGone()) the last one; under the locks of that.
+  void ForgetRecord(bool gone);
   // It has this name now.
   void RecordName(std::string_view name);
   // Whether the file as `stat` has it carries a location, as it was told in an
@@ -203,7 +172,7 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
 
   void AddSighting(const Sighting& sighting);
   void RemoveSighting(const Sighting& sighting);
-  std::vector<Sighting> sightings() const;
+  absl::InlinedVector<Sighting, 4> sightings() const;
   // Whether any but `own` shows it: spares the copy.
   bool SeenElsewhere(const Sighting& own) const;
 
@@ -271,7 +240,7 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   uint64_t facts_generation_ ABSL_GUARDED_BY(mutex_) = 0;
   bool owner_known_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<const Owner> owner_ ABSL_GUARDED_BY(mutex_);
-  std::vector<Sighting> sightings_ ABSL_GUARDED_BY(mutex_);
+  absl::InlinedVector<Sighting, 1> sightings_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const Redaction> redaction_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<LockTable> locks_ ABSL_GUARDED_BY(mutex_);
 };
@@ -309,13 +278,19 @@ class LowerTree {
     struct stat stat;
   };
 
-  // The child `name` of a directory, found without following anything.
+  // The child `name` of a directory, found without following anything. `known`:
+  // likely it is held already, so that a look tells which it is.
   absl::StatusOr<Found> Lookup(const std::shared_ptr<LowerNode>& parent,
-                               const char* name);
+                               const char* name, bool known = false);
 
   // The node of an inode that `fd` (O_PATH or not) has opened; `fd` is taken
   // as its descriptor where it has none. Its place is not set.
   absl::StatusOr<Found> Intern(kernel::Fd fd);
+  // Of a file that `made` has open and that was made there just now, under the
+  // locks of that.
+  absl::StatusOr<Found> InternMade(const kernel::Fd& made,
+                                   const std::shared_ptr<LowerNode>& parent,
+                                   std::string_view name);
 
   // The node of a file handle; ESTALE: its inode is gone. Its place is not set.
   absl::StatusOr<Found> FindHandle(const kernel::FileHandle& handle);
@@ -339,6 +314,9 @@ class LowerTree {
   }
   void BumpGeneration() { generation_.fetch_add(1, std::memory_order_acq_rel); }
 
+  uint64_t nomedia_changes() const {
+    return nomedia_changes_.load(std::memory_order_acquire);
+  }
   // A `.nomedia` was made, removed or renamed: what is hidden is found again.
   void NomediaChanged() {
     nomedia_changes_.fetch_add(1, std::memory_order_acq_rel);
@@ -401,6 +379,17 @@ class LowerTree {
   friend class LowerNode;
   static constexpr size_t kShards = 32;
 
+  struct OwnerHash {
+    size_t operator()(const std::shared_ptr<const Owner>& owner) const {
+      return absl::HashOf(owner->package, owner->app_id);
+    }
+  };
+  struct OwnerEqual {
+    bool operator()(const std::shared_ptr<const Owner>& a,
+                    const std::shared_ptr<const Owner>& b) const {
+      return *a == *b;
+    }
+  };
   struct Key {
     dev_t device;
     ino_t inode;
@@ -410,10 +399,36 @@ class LowerTree {
     }
     friend bool operator==(const Key&, const Key&) = default;
   };
+  static Key KeyOfNode(const Key& key) { return key; }
+  static Key KeyOfNode(const LowerNode* node) {
+    return {node->device(), node->inode()};
+  }
+  struct KeyHash {
+    using is_transparent = void;
+    template <typename T>
+    size_t operator()(const T& node) const {
+      return absl::HashOf(KeyOfNode(node));
+    }
+  };
+  struct KeyEqual {
+    using is_transparent = void;
+    template <typename T, typename U>
+    bool operator()(const T& a, const U& b) const {
+      return KeyOfNode(a) == KeyOfNode(b);
+    }
+  };
   struct Shard {
     mutable absl::Mutex mutex;
-    absl::flat_hash_map<Key, std::weak_ptr<LowerNode>> nodes
+    // A node that goes takes itself out: what is here may be looked at under
+    // the mutex, and used if it can still be shared.
+    absl::flat_hash_set<LowerNode*, KeyHash, KeyEqual> nodes
         ABSL_GUARDED_BY(mutex);
+
+    std::shared_ptr<LowerNode> Find(const Key& key) const
+        ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+      const auto found = nodes.find(key);
+      return found == nodes.end() ? nullptr : (*found)->weak_from_this().lock();
+    }
   };
 
   LowerTree(kernel::Fd root, const Options& options);
@@ -426,10 +441,14 @@ class LowerTree {
   }
   bool AwaitMakings(uint64_t over) ABSL_LOCKS_EXCLUDED(making_mutex_);
 
+  // What stands there, if its node holds a descriptor: one look is enough.
+  std::optional<Found> Glance(int parent, const char* name);
   // Whether descriptors can be given up and had again by file handles.
   void FindHandles();
   Shard& ShardOf(const Key& key);
-  void Remove(const Key& key);
+  void Remove(LowerNode* node);
+  // One for all files that it owns.
+  std::shared_ptr<const Owner> Share(const Owner& owner);
   // Gives descriptors up until the budget is kept again.
   void Sweep();
 
@@ -454,6 +473,10 @@ class LowerTree {
   uint64_t last_making_ ABSL_GUARDED_BY(making_mutex_) = 0;
   absl::btree_set<uint64_t> makings_ ABSL_GUARDED_BY(making_mutex_);
   std::atomic<uint64_t> makings_over_{0};
+  // A leaf.
+  absl::Mutex owners_mutex_;
+  absl::flat_hash_set<std::shared_ptr<const Owner>, OwnerHash, OwnerEqual>
+      owners_ ABSL_GUARDED_BY(owners_mutex_);
   absl::Mutex warm_mutex_;
   std::deque<std::shared_ptr<LowerNode>> warm_ ABSL_GUARDED_BY(warm_mutex_);
   Shard shards_[kShards];

@@ -126,8 +126,38 @@ LowerTree::Shard& LowerTree::ShardOf(const Key& key) {
   return shards_[absl::HashOf(key) % kShards];
 }
 
+std::optional<LowerTree::Found> LowerTree::Glance(int parent,
+                                                  const char* name) {
+  // Nothing is mounted below the root (kernel::CloneTree()).
+  absl::StatusOr<struct stat> stat = kernel::StatChild(parent, name);
+  if (!stat.ok()) return std::nullopt;
+  const Key key{stat->st_dev, stat->st_ino};
+  std::shared_ptr<LowerNode> known;
+  {
+    Shard& shard = ShardOf(key);
+    absl::MutexLock lock(&shard.mutex);
+    known = shard.Find(key);
+  }
+  if (known == nullptr) return std::nullopt;
+  absl::MutexLock lock(&known->mutex_);
+  // The number is the node's while it holds a descriptor; one that it has had
+  // since the look was made was opened by file handle, which tells as much.
+  if (known->fd_ == nullptr) return std::nullopt;
+  return Found{known, *stat};
+}
+
+absl::StatusOr<LowerTree::Found> LowerTree::InternMade(
+    const kernel::Fd& made, const std::shared_ptr<LowerNode>& parent,
+    std::string_view name) {
+  absl::StatusOr<kernel::Fd> path = kernel::OpenPath(made.get());
+  if (!path.ok()) return path.status();
+  absl::StatusOr<Found> found = Intern(*std::move(path));
+  if (found.ok()) found->node->SetPlace(parent, name);
+  return found;
+}
+
 absl::StatusOr<LowerTree::Found> LowerTree::Lookup(
-    const std::shared_ptr<LowerNode>& parent, const char* name) {
+    const std::shared_ptr<LowerNode>& parent, const char* name, bool known) {
   absl::StatusOr<Pin> pin = parent->Descriptor();
   if (!pin.ok()) return pin.status();
   constexpr int kAttempts = 16;
@@ -136,26 +166,31 @@ absl::StatusOr<LowerTree::Found> LowerTree::Lookup(
     const uint64_t over = moves_over_.load();
     std::optional<uint64_t> moves = moves_begun_.load();
     if (over != *moves) moves.reset();
-    absl::StatusOr<kernel::Fd> fd =
-        kernel::OpenChild((*pin)->get(), name, O_PATH | O_NOFOLLOW);
-    if (!fd.ok()) return fd.status();
-    absl::StatusOr<Found> found = Intern(*std::move(fd));
-    if (!found.ok()) return found.status();
+    std::optional<Found> found;
+    if (known) found = Glance((*pin)->get(), name);
+    if (!found.has_value()) {
+      absl::StatusOr<kernel::Fd> fd =
+          kernel::OpenChild((*pin)->get(), name, O_PATH | O_NOFOLLOW);
+      if (!fd.ok()) return fd.status();
+      absl::StatusOr<Found> opened = Intern(*std::move(fd));
+      if (!opened.ok()) return opened.status();
+      found = *std::move(opened);
+    }
     switch (found->node->Settle(parent, name, moves)) {
       case LowerNode::Settled::kStays:
-        return found;
+        return *std::move(found);
       case LowerNode::Settled::kMoved:
         // Behind the daemon's back: what is below it is found again.
         if (found->node->is_directory()) BumpGeneration();
-        return found;
+        return *std::move(found);
       case LowerNode::Settled::kOvertaken:
         // Moves without end: the place that is known stays until later.
-        if (attempt == kAttempts) return found;
+        if (attempt == kAttempts) return *std::move(found);
         break;
       case LowerNode::Settled::kUnplaced:
         if (attempt == kAttempts) {
           found->node->SetPlace(parent, name);
-          return found;
+          return *std::move(found);
         }
         break;
     }
@@ -172,8 +207,7 @@ absl::StatusOr<LowerTree::Found> LowerTree::Intern(kernel::Fd fd) {
   std::optional<kernel::FileHandle> handle;
   {
     absl::MutexLock lock(&shard.mutex);
-    const auto found = shard.nodes.find(key);
-    if (found != shard.nodes.end()) known = found->second.lock();
+    known = shard.Find(key);
   }
   if (known != nullptr) {
     absl::MutexLock lock(&known->mutex_);
@@ -200,13 +234,13 @@ absl::StatusOr<LowerTree::Found> LowerTree::Intern(kernel::Fd fd) {
   auto fresh = std::make_shared<LowerNode>(this, *stat, std::move(fd));
   {
     absl::MutexLock lock(&shard.mutex);
-    std::weak_ptr<LowerNode>& slot = shard.nodes[key];
-    std::shared_ptr<LowerNode> other = slot.lock();
+    std::shared_ptr<LowerNode> other = shard.Find(key);
     if (other != nullptr && other != known) {
       // Another thread was as quick, for the same inode: `fresh` holds it open.
       known = std::move(other);
     } else {
-      slot = fresh;
+      shard.nodes.erase(key);
+      shard.nodes.insert(fresh.get());
       known = nullptr;
     }
   }
@@ -274,14 +308,22 @@ bool LowerTree::AwaitMakings(uint64_t over) {
   return makings_over() != over;
 }
 
-void LowerTree::Remove(const Key& key) {
+void LowerTree::Remove(LowerNode* node) {
+  const Key key = KeyOfNode(node);
   Shard& shard = ShardOf(key);
   absl::MutexLock lock(&shard.mutex);
   const auto found = shard.nodes.find(key);
   // A new node of that number may have taken the place.
-  if (found != shard.nodes.end() && found->second.expired()) {
-    shard.nodes.erase(found);
-  }
+  if (found != shard.nodes.end() && *found == node) shard.nodes.erase(found);
+}
+
+std::shared_ptr<const Owner> LowerTree::Share(const Owner& owner) {
+  // Of more apps than that some are the same twice.
+  constexpr size_t kMost = 1 << 16;
+  auto shared = std::make_shared<const Owner>(owner);
+  absl::MutexLock lock(&owners_mutex_);
+  if (owners_.size() >= kMost) owners_.clear();
+  return *owners_.insert(std::move(shared)).first;
 }
 
 void LowerTree::Sweep() {
@@ -297,8 +339,8 @@ void LowerTree::Sweep() {
     {
       absl::MutexLock lock(&shard.mutex);
       nodes.reserve(shard.nodes.size());
-      for (const auto& [key, weak] : shard.nodes) {
-        if (std::shared_ptr<LowerNode> node = weak.lock()) {
+      for (LowerNode* const held : shard.nodes) {
+        if (std::shared_ptr<LowerNode> node = held->weak_from_this().lock()) {
           nodes.push_back(std::move(node));
         }
       }

@@ -18,11 +18,11 @@ NodeTable::NodeTable(std::shared_ptr<const Peer> view,
     absl::MutexLock lock(&keys.mutex);
     // The kernel never looks the root up, and never forgets it.
     node->record_.lookups = 1;
-    keys.nodes.emplace(key, node.get());
+    keys.nodes.insert(node.get());
   }
   IdShard& ids = ShardOf(kernel::kRootNode);
   absl::MutexLock lock(&ids.mutex);
-  ids.nodes.emplace(kernel::kRootNode, std::move(node));
+  ids.nodes.insert(std::move(node));
   size_.store(1, std::memory_order_relaxed);
 }
 
@@ -48,7 +48,7 @@ std::shared_ptr<Node> NodeTable::FindRemembered(kernel::NodeId id) const {
   IdShard& ids = ShardOf(id);
   absl::MutexLock lock(&ids.mutex);
   const auto found = ids.nodes.find(id);
-  return found == ids.nodes.end() ? nullptr : found->second;
+  return found == ids.nodes.end() ? nullptr : *found;
 }
 
 std::shared_ptr<Node> NodeTable::Enter(const std::shared_ptr<LowerNode>& lower,
@@ -58,9 +58,9 @@ std::shared_ptr<Node> NodeTable::Enter(const std::shared_ptr<LowerNode>& lower,
   std::shared_ptr<Node> made;
   {
     absl::MutexLock lock(&keys.mutex);
-    const auto [entry, inserted] = keys.nodes.try_emplace(key, nullptr);
-    if (!inserted) {
-      Node* const node = entry->second;
+    const auto known = keys.nodes.find(key);
+    if (known != keys.nodes.end()) {
+      Node* const node = *known;
       if (node->record_.lookups++ == 0) {
         Recall(*node);
         size_.fetch_add(1, std::memory_order_relaxed);
@@ -68,15 +68,15 @@ std::shared_ptr<Node> NodeTable::Enter(const std::shared_ptr<LowerNode>& lower,
       }
       IdShard& ids = ShardOf(node->id());
       absl::MutexLock id_lock(&ids.mutex);
-      return ids.nodes.at(node->id());
+      return *ids.nodes.find(node->id());
     }
     made = std::make_shared<Node>(next_.fetch_add(1, std::memory_order_relaxed),
                                   lower, key, std::move(place));
     made->record_.lookups = 1;
-    entry->second = made.get();
+    keys.nodes.insert(made.get());
     IdShard& ids = ShardOf(made->id());
     absl::MutexLock id_lock(&ids.mutex);
-    ids.nodes.emplace(made->id(), made);
+    ids.nodes.insert(made);
     // Before anyone can forget it.
     lower->AddSighting({view_, made->id()});
   }
@@ -157,7 +157,7 @@ std::vector<std::shared_ptr<Node>> NodeTable::All() const {
   all.reserve(size());
   for (const IdShard& ids : ids_) {
     absl::MutexLock lock(&ids.mutex);
-    for (const auto& [id, node] : ids.nodes) {
+    for (const std::shared_ptr<Node>& node : ids.nodes) {
       if (!node->remembered_.load(std::memory_order_acquire)) {
         all.push_back(node);
       }

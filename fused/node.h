@@ -13,7 +13,8 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/hash/hash.h"
 #include "absl/synchronization/mutex.h"
 #include "fused/lower_node.h"
 #include "kernel/types.h"
@@ -55,7 +56,9 @@ class Node {
        std::optional<Place> place)
       : lower(std::move(lower)),
         key(key),
-        place(std::move(place)),
+        place(place.has_value()
+                  ? std::make_unique<const Place>(*std::move(place))
+                  : nullptr),
         record_{id, 0} {}
 
   kernel::NodeId id() const { return record_.id; }
@@ -63,12 +66,12 @@ class Node {
   const std::shared_ptr<LowerNode> lower;
   const NodeKey key;
   // Of a file with several names, the one that it was looked up by: its class
-  // is that name's. Else it stands where the lower node does.
-  const std::optional<Place> place;
+  // is that name's. Null: it stands where the lower node does.
+  const std::unique_ptr<const Place> place;
 
   Facts Classify(const policy::Snapshot& snapshot) const {
-    return place.has_value() ? lower->ClassifyAt(snapshot, *place)
-                             : lower->Classify(snapshot);
+    return place != nullptr ? lower->ClassifyAt(snapshot, *place)
+                            : lower->Classify(snapshot);
   }
 
   // Serialises opens and releases of this node: the mode is chosen, the backing
@@ -129,15 +132,46 @@ class NodeTable {
  private:
   static constexpr size_t kShards = 32;
 
+  // Hashes and compares nodes by what they are found by, which is not kept a
+  // second time.
+  struct ById {
+    using is_transparent = void;
+    static kernel::NodeId Of(kernel::NodeId id) { return id; }
+    static kernel::NodeId Of(const std::shared_ptr<Node>& node) {
+      return node->id();
+    }
+    template <typename T>
+    size_t operator()(const T& node) const {
+      return absl::HashOf(Of(node));
+    }
+    template <typename T, typename U>
+    bool operator()(const T& a, const U& b) const {
+      return Of(a) == Of(b);
+    }
+  };
+  struct ByKey {
+    using is_transparent = void;
+    static const NodeKey& Of(const NodeKey& key) { return key; }
+    static const NodeKey& Of(const Node* node) { return node->key; }
+    template <typename T>
+    size_t operator()(const T& node) const {
+      return absl::HashOf(Of(node));
+    }
+    template <typename T, typename U>
+    bool operator()(const T& a, const U& b) const {
+      return Of(a) == Of(b);
+    }
+  };
+
   struct IdShard {
     mutable absl::Mutex mutex;
-    absl::flat_hash_map<kernel::NodeId, std::shared_ptr<Node>> nodes
+    absl::flat_hash_set<std::shared_ptr<Node>, ById, ById> nodes
         ABSL_GUARDED_BY(mutex);
   };
   // Locked before an IdShard. Guards the lookup counts of its nodes.
   struct KeyShard {
     absl::Mutex mutex;
-    absl::flat_hash_map<NodeKey, Node*> nodes ABSL_GUARDED_BY(mutex);
+    absl::flat_hash_set<Node*, ByKey, ByKey> nodes ABSL_GUARDED_BY(mutex);
   };
 
   IdShard& ShardOf(kernel::NodeId id) const { return ids_[id % kShards]; }

@@ -39,7 +39,7 @@ absl::Status PolicyManager::Checkpoint() {
   entry.mutable_origin()->set_kind(Origin::DELTAS);
   absl::Status status = history_->Prepare(Line::kApps, std::move(entry),
                                           now->apps().SerializeAsString());
-  if (status.ok()) status = history_->Commit();
+  if (status.ok()) status = CommitHistory();
   if (status.ok()) journal_ = AppsJournal(state_, history_->JournalName());
   return status;
 }

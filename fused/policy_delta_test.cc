@@ -169,6 +169,102 @@ TEST_F(PolicyManagerTest, ATornDeltaIsDropped) {
   EXPECT_TRUE(manager_->rules().snapshot()->AppIdOf("com.fourth").has_value());
 }
 
+std::string JournalIn(StateDir& state) {
+  const absl::StatusOr<std::vector<std::string>> files = state.History();
+  for (const std::string& file : files.value_or(std::vector<std::string>())) {
+    if (absl::EndsWith(file, ".journal")) return file;
+  }
+  return "";
+}
+
+// Deltas that were acknowledged are not dropped without a word.
+TEST_F(PolicyManagerTest, ABrokenDeltaBeforeWholeOnesIsToldOf) {
+  ASSERT_TRUE(Push(PushRequest::APPS, AppsText(1)).accepted());
+  std::vector<size_t> ends;
+  for (const char* package : {"com.second", "com.third", "com.fourth"}) {
+    ASSERT_TRUE(Change({Install(package, 10002)}).accepted());
+    ends.push_back((**state_->Read(JournalIn(*state_))).size());
+  }
+  const std::string journal = JournalIn(*state_);
+  const std::string whole = **state_->Read(journal);
+  manager_ = nullptr;
+  // In a length, a sum, a body; of one in the middle, and of the last.
+  for (const size_t at : {ends[0] + 1, ends[0] + 5, ends[0] + 9, ends[1] + 9}) {
+    std::string broken = whole;
+    broken[at] ^= 1;
+    ASSERT_THAT(state_->Write(journal, broken), IsOk());
+    Start();
+    EXPECT_EQ(AppsVersion(), at < ends[1] ? 2u : 3u) << at;
+    ASSERT_EQ(Status().warnings_size(), 1) << at;
+    EXPECT_THAT(Status().warnings(0), testing::HasSubstr("are lost"));
+    EXPECT_EQ(**state_->Read(kDamagedJournal), broken);
+    manager_ = nullptr;
+  }
+  // What a disk may make of an append that did not end.
+  for (const std::string& rest :
+       {std::string(100, 0), std::string("\x0b\0\0\0xxxxyyy", 11)}) {
+    ASSERT_THAT(state_->Write(journal, whole + rest), IsOk());
+    Start();
+    EXPECT_EQ(AppsVersion(), 4u);
+    EXPECT_EQ(Status().warnings_size(), 0);
+    manager_ = nullptr;
+  }
+}
+
+// The index may name the deltas put together, or not: neither way is one lost
+// that was acknowledged.
+TEST_F(PolicyManagerTest, ADiskThatFailsTwiceLosesNoDelta) {
+  ASSERT_TRUE(Push(PushRequest::APPS, AppsText(1)).accepted());
+  ASSERT_TRUE(Change({Install("com.second", 10002)}).accepted());
+  int renamed = 0;
+  state_->SetSteps([&renamed](std::string_view step) {
+    if (step == "rename history.binpb") ++renamed;
+    return step == "fsync the directory of history.binpb" ||
+                   (renamed != 0 && step == "create history.binpb")
+               ? kernel::ErrnoStatus(EIO)
+               : absl::OkStatus();
+  });
+  EXPECT_FALSE(Push(PushRequest::APPS, AppsText(9)).accepted());
+  EXPECT_EQ(AppsVersion(), 2u);
+  EXPECT_FALSE(Change({Install("com.never", 10009)}).accepted());
+  state_->SetSteps(nullptr);
+  EXPECT_TRUE(Change({Install("com.third", 10003)}).accepted());
+  Restart();
+  EXPECT_EQ(Status().warnings_size(), 0);
+  EXPECT_EQ(Status().apps().count(), 3u);
+  EXPECT_TRUE(manager_->rules().snapshot()->AppIdOf("com.third").has_value());
+  EXPECT_FALSE(manager_->rules().snapshot()->AppIdOf("com.never").has_value());
+}
+
+// An index that is made anew counts anew: a journal is its own base's alone.
+TEST_F(PolicyManagerTest, AJournalIsNotJoinedWithAnothersBase) {
+  for (uint64_t version = 1; version <= 3; ++version) {
+    ASSERT_TRUE(Push(PushRequest::POLICY, PolicyText(version)).accepted());
+  }
+  ASSERT_TRUE(Push(PushRequest::APPS, AppsText(1, "com.one")).accepted());
+  ASSERT_TRUE(Push(PushRequest::APPS, AppsText(2, "com.two")).accepted());
+  ASSERT_TRUE(Push(PushRequest::POLICY, PolicyText(4)).accepted());
+  ASSERT_EQ(Rollback(1, true).version(), 1u);
+  ASSERT_TRUE(Change({Install("com.second", 10002)}).accepted());
+  for (const char* index : {"", "\xff\xff broken"}) {
+    ASSERT_THAT(state_->Write(kHistoryFile, index), IsOk());
+    Restart();
+    EXPECT_EQ(AppsVersion(), 2u);
+    EXPECT_FALSE(
+        manager_->rules().snapshot()->AppIdOf("com.second").has_value());
+    ASSERT_EQ(Status().warnings_size(), 2);
+    EXPECT_THAT(Status().warnings(1),
+                testing::HasSubstr("without the changes"));
+  }
+  // With its own base it is what was in force.
+  ASSERT_TRUE(Push(PushRequest::APPS, AppsText(5, "com.five")).accepted());
+  ASSERT_TRUE(Change({Install("com.third", 10003)}).accepted());
+  ASSERT_THAT(state_->Write(kHistoryFile, ""), IsOk());
+  Restart();
+  EXPECT_EQ(AppsVersion(), 6u);
+  EXPECT_TRUE(manager_->rules().snapshot()->AppIdOf("com.third").has_value());
+}
+
 TEST_F(PolicyManagerTest, ARollbackKnowsWhatDeltasMade) {
   ASSERT_TRUE(Push(PushRequest::APPS, AppsText(5)).accepted());
   ASSERT_TRUE(Change({Install("com.second", 10002)}).accepted());
@@ -200,8 +296,15 @@ TEST_F(PolicyManagerTest, ManyDeltasArePutTogether) {
     return apps;
   }();
   const control::v1::HistoryResponse history = manager_->ListHistory(request);
-  ASSERT_EQ(history.entries_size(), 1);
+  // What was put together, and what came since.
+  ASSERT_EQ(history.entries_size(), 2);
+  EXPECT_EQ(history.entries(1).origin(), "DELTAS");
+  EXPECT_FALSE(history.entries(1).in_force());
   EXPECT_EQ(history.entries(0).origin(), "DELTAS");
+  EXPECT_EQ(history.entries(0).version(), version);
+  EXPECT_TRUE(history.entries(0).in_force());
+  EXPECT_GT(history.entries(0).time().seconds(), 1600000000);
+  EXPECT_EQ(history.highest_version(), version);
   const std::string sha256 = manager_->rules().snapshot()->apps_sha256();
   Restart();
   EXPECT_EQ(AppsVersion(), version);

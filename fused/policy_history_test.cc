@@ -181,6 +181,52 @@ TEST_F(PolicyManagerTest, ABrokenIndexIsMadeAnew) {
   EXPECT_EQ(Rollback(3).version(), 3u);
 }
 
+// Truncated, taken away, or damaged so that it can be parsed still.
+TEST_F(PolicyManagerTest, AnIndexThatIsLostTakesNothingWithIt) {
+  ASSERT_TRUE(Push(PushRequest::POLICY, PolicyText(3)).accepted());
+  ASSERT_TRUE(Push(PushRequest::POLICY, PolicyText(4)).accepted());
+  ASSERT_TRUE(Push(PushRequest::APPS, AppsText(5)).accepted());
+  const std::string whole = **state_->Read(kHistoryFile);
+  const std::vector<std::string> files = *state_->History();
+  std::vector<std::optional<std::string>> damages = {"", std::nullopt};
+  for (size_t at = 0; at < whole.size(); ++at) {
+    damages.emplace_back(whole);
+    (*damages.back())[at] ^= 1;
+  }
+  for (const std::optional<std::string>& damage : damages) {
+    ASSERT_THAT(damage.has_value() ? state_->Write(kHistoryFile, *damage)
+                                   : state_->Remove(kHistoryFile),
+                IsOk());
+    Restart();
+    EXPECT_EQ(PolicyVersion(), 4u);
+    EXPECT_EQ(AppsVersion(), 5u);
+    EXPECT_EQ(Status().warnings_size(), 2);
+    // So that it can be looked into.
+    EXPECT_EQ(state_->History()->size(), files.size());
+  }
+  EXPECT_TRUE(Push(PushRequest::POLICY, PolicyText(5)).accepted());
+  Restart();
+  EXPECT_EQ(Status().warnings_size(), 0);
+  EXPECT_EQ(PolicyVersion(), 5u);
+}
+
+TEST_F(PolicyManagerTest, WhatWasRefusedIsNotFoundInAnIndexMadeAnew) {
+  ASSERT_TRUE(Push(PushRequest::POLICY, PolicyText(3)).accepted());
+  for (const char* failing : {"write history.binpb", "rename history.binpb"}) {
+    bool failed = false;
+    state_->SetSteps([&](std::string_view step) {
+      if (failed || step != failing) return absl::OkStatus();
+      failed = true;
+      return kernel::ErrnoStatus(EIO);
+    });
+    EXPECT_FALSE(Push(PushRequest::POLICY, PolicyText(4)).accepted());
+    state_->SetSteps(nullptr);
+    ASSERT_THAT(state_->Write(kHistoryFile, ""), IsOk());
+    Restart();
+    EXPECT_EQ(PolicyVersion(), 3u) << failing;
+  }
+}
+
 TEST_F(PolicyManagerTest, ARollbackPutsAnOldVersionInForce) {
   for (uint64_t version = 1; version <= 4; ++version) {
     ASSERT_TRUE(Push(PushRequest::POLICY, PolicyText(version)).accepted());

@@ -83,16 +83,25 @@ void PolicyManager::PutInForce(InForce next) {
   if (changed_) changed_();
 }
 
+absl::Status PolicyManager::CommitHistory() {
+  absl::Status status = history_->Commit();
+  if (history_->uncertain()) journal_.SetBroken();
+  return status;
+}
+
 absl::Status PolicyManager::Commit(Candidate candidate, Issues& warnings) {
   absl::StatusOr<std::shared_ptr<const Grants>> grants =
       Bind(*candidate.snapshot, *rules_.snapshot(), warnings);
   if (!grants.ok()) return grants.status();
   absl::Status status =
       history_->Prepare(candidate.line, candidate.entry, candidate.content);
-  if (!status.ok()) return status;
+  if (!status.ok()) {
+    history_->Drop(candidate.line, candidate.entry);
+    return status;
+  }
   const std::shared_ptr<const Snapshot> before = rules_.snapshot();
   PutInForce({candidate.snapshot, *std::move(grants)});
-  status = history_->Commit();
+  status = CommitHistory();
   if (status.ok()) {
     if (candidate.line == Line::kApps) {
       journal_ = AppsJournal(state_, history_->JournalName());
@@ -104,13 +113,12 @@ absl::Status PolicyManager::Commit(Candidate candidate, Issues& warnings) {
     });
     return status;
   }
+  history_->Drop(candidate.line, candidate.entry);
   // Back, in an epoch that was not there yet: what was decided meanwhile is of
   // another.
   Issues none;
-  std::shared_ptr<const Snapshot> back = Snapshot::Build(
-      epoch_ + 1, before->shared_policy(), {before->apps(), {}}, none);
-  // Its apps may stand in another order. Without its grants it is no less
-  // strict.
+  std::shared_ptr<const Snapshot> back = before->WithEpoch(epoch_ + 1);
+  // Without its grants it is no less strict.
   absl::StatusOr<std::shared_ptr<const Grants>> bound =
       Bind(*back, *before, none);
   PutInForce({std::move(back), bound.ok() ? *std::move(bound) : nullptr});

@@ -86,6 +86,14 @@ class PolicyManager {
   control::v1::HistoryResponse ListHistory(
       const control::v1::HistoryRequest& request);
 
+  // What the files that were named at start brought; the version and the sum
+  // are in the status.
+  struct Started {
+    bool policy = false;
+    bool apps = false;
+  };
+  Started started() const { return started_; }
+
   // Fills the policy, apps, epoch and warnings of a status.
   void FillStatus(control::v1::Status& status) const;
 
@@ -164,12 +172,16 @@ class PolicyManager {
   // Candidate, in force, last good; ends with what was where it can't.
   absl::Status Commit(Candidate candidate, policy::Issues& warnings)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // History::Commit(). Where it is not known what it has left, no delta goes to
+  // the journal: it might be another's.
+  absl::Status CommitHistory() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PutInForce(InForce next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::shared_ptr<const Grants>> Bind(
       const policy::Snapshot& snapshot, const policy::Snapshot& in_force,
       policy::Issues& warnings) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   void Warn(Line line, std::string text);
+  bool warned() const;
 
   StateDir* const state_;
   // Serialises pushes; held over disk and compiler. No request takes it.
@@ -189,6 +201,8 @@ class PolicyManager {
     Line line;
     std::string text;
   };
+  // Set before anybody else has the manager.
+  Started started_;
   mutable absl::Mutex warnings_mutex_;
   // Until something new is in force in their line.
   std::vector<Warning> warnings_ ABSL_GUARDED_BY(warnings_mutex_);

@@ -94,9 +94,19 @@ control::v1::HistoryResponse PolicyManager::ListHistory(
   absl::MutexLock lock(&mutex_);
   const Line line = request.apps() ? Line::kApps : Line::kPolicy;
   control::v1::HistoryResponse response;
-  response.set_highest_version(history_->line(line).highest_version());
+  response.set_highest_version(HighestOf(line));
   const auto& entries = history_->line(line).entries();
   bool found = false;
+  if (line == Line::kApps && journal_.records() != 0) {
+    control::v1::HistoryEntry& deltas = *response.add_entries();
+    deltas.set_version(VersionOf(line));
+    deltas.set_sha256(ShaOf(line));
+    *deltas.mutable_time() = journal_.time();
+    deltas.set_origin(Origin::Kind_Name(Origin::DELTAS));
+    deltas.set_uid(journal_.origin().uid());
+    deltas.set_in_force(true);
+    found = true;
+  }
   for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
     control::v1::HistoryEntry& out = *response.add_entries();
     out.set_version(entry->version());

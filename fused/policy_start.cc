@@ -17,6 +17,20 @@ using policy::Snapshot;
 using state::v1::HistoryEntry;
 using state::v1::Origin;
 
+// Changes may have made it somewhat larger than what is taken from others.
+std::shared_ptr<const Snapshot> LargeApps(
+    const std::string& content,
+    const std::shared_ptr<const CompiledPolicy>& policy, uint64_t epoch,
+    Issues& issues) {
+  policy::Parsed<policy::v1::AppDirectory> parsed;
+  if (parsed.message.ParseFromString(content)) {
+    return Snapshot::Build(epoch, policy, parsed, issues);
+  }
+  issues.push_back({});
+  issues.back().reason = "no app directory";
+  return nullptr;
+}
+
 absl::Status CheckSum(const HistoryEntry& entry, const std::string& sha256) {
   return IsOf(entry, sha256)
              ? absl::OkStatus()
@@ -48,7 +62,9 @@ absl::StatusOr<std::shared_ptr<const Snapshot>> AppsOf(
   absl::StatusOr<std::string> content = history.Read(kLine, entry);
   if (!content.ok()) return content.status();
   std::shared_ptr<const Snapshot> snapshot =
-      LoadApps(*content, ContentName(kLine, entry), policy, epoch, issues);
+      content->size() <= policy::kMaxInput
+          ? LoadApps(*content, ContentName(kLine, entry), policy, epoch, issues)
+          : LargeApps(*content, policy, epoch, issues);
   if (snapshot == nullptr) return Refused(issues);
   absl::Status status = CheckSum(entry, snapshot->apps_sha256());
   if (!status.ok()) return status;
@@ -72,6 +88,11 @@ void PolicyManager::Warn(Line line, std::string text) {
   LOG(ERROR) << text;
   absl::MutexLock lock(&warnings_mutex_);
   warnings_.push_back({line, std::move(text)});
+}
+
+bool PolicyManager::warned() const {
+  absl::MutexLock lock(&warnings_mutex_);
+  return !warnings_.empty();
 }
 
 void PolicyManager::LoadLastPolicy(Found& found) {
@@ -120,6 +141,7 @@ absl::Status PolicyManager::Replay(Found& found) {
   absl::StatusOr<std::vector<state::v1::AppsJournalRecord>> records =
       journal_.Load();
   if (!records.ok()) return records.status();
+  if (!journal_.damage().empty()) Warn(Line::kApps, journal_.damage());
   for (const state::v1::AppsJournalRecord& record : *records) {
     Issues issues;
     std::shared_ptr<const Snapshot> next = found.apps->WithChanges(
@@ -244,7 +266,9 @@ absl::StatusOr<std::unique_ptr<PolicyManager>> PolicyManager::Create(
   // Not before all is well: a start that is refused leaves the last good ones.
   status = manager->KeepLoaded(start, found);
   if (!status.ok()) return status;
-  manager->history_->Prune();
+  manager->started_ = {found.new_policy, found.new_apps};
+  // What may be of use in finding what is lost stays until something new comes.
+  if (!manager->warned()) manager->history_->Prune();
   manager->rules_.Set(std::move(found.apps));
   return manager;
 }

@@ -2,7 +2,9 @@
 #ifndef FUSED_FUSED_RULES_H_
 #define FUSED_FUSED_RULES_H_
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -45,7 +47,8 @@ class Retired {
 
 // Thread-safe. A request takes what is in force once, and keeps it until it is
 // answered: so that the last one to let go of a former snapshot tells that it
-// is over with it.
+// is over with it. Threads have parts of their own to take it from: they share
+// neither a lock nor a count of uses.
 class Rules {
  public:
   explicit Rules(std::shared_ptr<const policy::Snapshot> snapshot) {
@@ -57,11 +60,13 @@ class Rules {
     absl::ReaderMutexLock lock(&mutex_);
     return snapshot_;
   }
-  // For a request.
-  InForce in_force() const {
-    absl::ReaderMutexLock lock(&mutex_);
-    return now_;
+  // For a request; never null.
+  std::shared_ptr<const InForce> Lease() const {
+    const Part& part = parts_[PartOfThread()];
+    absl::MutexLock lock(&part.mutex);
+    return part.now;
   }
+  InForce in_force() const { return *Lease(); }
   // Of the snapshot in force; 0: there is none.
   uint64_t epoch() const { return epoch_.load(std::memory_order_acquire); }
 
@@ -70,26 +75,24 @@ class Rules {
   Retired Set(std::shared_ptr<const policy::Snapshot> snapshot,
               std::shared_ptr<const Grants> grants = nullptr) {
     if (grants != nullptr && grants->empty()) grants = nullptr;
-    const uint64_t epoch = snapshot == nullptr ? 0 : snapshot->epoch();
-    InForce next;
-    next.grants = std::move(grants);
     auto over = std::make_shared<absl::Notification>();
-    if (snapshot != nullptr) {
-      const auto lease = std::make_shared<Lease>(snapshot, over);
-      next.snapshot = {lease, snapshot.get()};
-    } else {
-      over->Notify();
+    std::array<std::shared_ptr<const InForce>, kParts> next;
+    absl::MutexLock lock(&mutex_);
+    const std::shared_ptr<ShadowCounts> shadow = ShadowFor(snapshot.get());
+    const auto last = std::make_shared<const Last>(snapshot, over);
+    for (std::shared_ptr<const InForce>& one : next) {
+      // A count of uses for each part.
+      const auto lease = std::make_shared<const Lent>(last);
+      InForce now;
+      if (snapshot != nullptr) now.snapshot = {lease, snapshot.get()};
+      now.grants = grants;
+      now.shadow = shadow;
+      one = std::make_shared<const InForce>(std::move(now));
     }
-    Retired retired;
-    {
-      absl::MutexLock lock(&mutex_);
-      next.shadow = ShadowFor(snapshot.get());
-      std::swap(now_, next);
-      std::swap(snapshot_, snapshot);
-      std::swap(over_, over);
-      epoch_.store(epoch, std::memory_order_release);
-    }
-    // The former ones are let go of after the lock.
+    Swap(next, snapshot == nullptr ? 0 : snapshot->epoch());
+    shadow_ = shadow;
+    snapshot_ = std::move(snapshot);
+    std::swap(over_, over);
     return Retired(std::move(over));
   }
 
@@ -100,30 +103,61 @@ class Rules {
     if (next == nullptr || next->policy().source().shadow_rules().empty()) {
       return nullptr;
     }
-    const bool stays = now_.shadow != nullptr && snapshot_ != nullptr &&
+    const bool stays = shadow_ != nullptr && snapshot_ != nullptr &&
                        &snapshot_->policy() == &next->policy();
-    return stays ? now_.shadow : std::make_shared<ShadowCounts>();
+    return stays ? shadow_ : std::make_shared<ShadowCounts>();
   }
 
-  struct Lease {
-    Lease(std::shared_ptr<const policy::Snapshot> snapshot,
-          std::shared_ptr<absl::Notification> over)
+  static constexpr size_t kParts = 16;
+
+  static size_t PartOfThread() {
+    static std::atomic<size_t> threads{0};
+    thread_local const size_t mine =
+        threads.fetch_add(1, std::memory_order_relaxed);
+    return mine % kParts;
+  }
+
+  // When it goes, nobody uses the snapshot any more.
+  struct Last {
+    Last(std::shared_ptr<const policy::Snapshot> snapshot,
+         std::shared_ptr<absl::Notification> over)
         : snapshot(std::move(snapshot)), over(std::move(over)) {}
-    Lease(const Lease&) = delete;
-    Lease& operator=(const Lease&) = delete;
-    ~Lease() { over->Notify(); }
+    Last(const Last&) = delete;
+    Last& operator=(const Last&) = delete;
+    ~Last() { over->Notify(); }
 
     const std::shared_ptr<const policy::Snapshot> snapshot;
     const std::shared_ptr<absl::Notification> over;
   };
+  // One part's use of it.
+  struct Lent {
+    explicit Lent(std::shared_ptr<const Last> last) : last(std::move(last)) {}
+    const std::shared_ptr<const Last> last;
+  };
 
-  // Not std::atomic<std::shared_ptr>: libstdc++ 12's load() gives its own lock
-  // back without release order, so that a store may overtake it.
+  struct alignas(64) Part {
+    // Not std::atomic<std::shared_ptr>: libstdc++ 12's load() gives its own
+    // lock back without release order, so that a store may overtake it.
+    mutable absl::Mutex mutex;
+    std::shared_ptr<const InForce> now ABSL_GUARDED_BY(mutex);
+  };
+
+  // All parts at once: no request is decided by what was in force after one was
+  // decided by what is. Leaves the former in `next`.
+  void Swap(std::array<std::shared_ptr<const InForce>, kParts>& next,
+            uint64_t epoch) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    for (Part& part : parts_) part.mutex.Lock();
+    for (size_t i = 0; i < kParts; ++i) parts_[i].now.swap(next[i]);
+    epoch_.store(epoch, std::memory_order_release);
+    for (Part& part : parts_) part.mutex.Unlock();
+  }
+
+  // Serialises Set(); locked before those of the parts.
   mutable absl::Mutex mutex_;
   std::shared_ptr<const policy::Snapshot> snapshot_ ABSL_GUARDED_BY(mutex_);
-  // The same, leased to requests.
-  InForce now_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<ShadowCounts> shadow_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<absl::Notification> over_ ABSL_GUARDED_BY(mutex_);
+  std::array<Part, kParts> parts_;
   std::atomic<uint64_t> epoch_{0};
 };
 

@@ -56,12 +56,21 @@ bool ReadConfig(const std::string& path, Config& config,
   return policy::ParseMessage(content, path, config, source, issues);
 }
 
-std::string Absolute(const std::string& path) {
-  if (path.empty() || path[0] == '/') return path;
+std::string WorkingDirectory() {
   std::string directory(4096, '\0');
-  if (getcwd(directory.data(), directory.size()) == nullptr) return path;
+  if (getcwd(directory.data(), directory.size()) == nullptr) return "";
   directory.resize(directory.find('\0'));
+  return directory;
+}
+
+std::string AbsoluteFrom(const std::string& directory,
+                         const std::string& path) {
+  if (path.empty() || path[0] == '/' || directory.empty()) return path;
   return absl::StrCat(directory == "/" ? "" : directory, "/", path);
+}
+
+std::string Absolute(const std::string& path) {
+  return AbsoluteFrom(WorkingDirectory(), path);
 }
 
 std::string Path(const std::optional<std::string>& flag,
@@ -118,7 +127,7 @@ class Reader {
         flags_.descriptor_budget.value_or(file_.descriptor_budget());
     settings.warm_backing_ids =
         flags_.warm_backing_ids.value_or(file_.warm_backing_ids());
-    if (settings.warm_backing_ids == 0) settings.warm_backing_ids = 1024;
+    if (settings.warm_backing_ids == 0) settings.warm_backing_ids = 16384;
     settings.max_backing_ids =
         flags_.max_backing_ids.value_or(file_.max_backing_ids());
     if (settings.max_backing_ids == 0) settings.max_backing_ids = 1 << 20;
@@ -397,6 +406,10 @@ std::optional<Settings> ReadSettings(
     return std::nullopt;
   }
   Settings settings;
+  if (flags.config.has_value()) {
+    settings.directory = WorkingDirectory();
+    settings.config = Absolute(*flags.config);
+  }
   settings.origin = Origin(std::move(source), flags, !positional.empty());
   const size_t before = issues.size();
   Reader reader(file, flags, settings.origin, issues);
@@ -428,6 +441,23 @@ std::optional<Settings> ReadSettings(
   reader.CheckDifferent(settings.volumes);
   if (issues.size() != before) return std::nullopt;
   return settings;
+}
+
+std::optional<RulesFiles> FindRulesFiles(const Settings& settings,
+                                         Issues& issues) {
+  RulesFiles files = {settings.policy, settings.apps};
+  if (settings.config.empty()) return files;
+  Config file;
+  policy::SourceMap source;
+  if (!ReadConfig(settings.config, file, source, issues)) return std::nullopt;
+  const FlagValues& flags = settings.origin.flags();
+  if (!flags.policy.has_value()) {
+    files.policy = AbsoluteFrom(settings.directory, file.policy());
+  }
+  if (!flags.apps.has_value()) {
+    files.apps = AbsoluteFrom(settings.directory, file.apps());
+  }
+  return files;
 }
 
 std::string OneLine(const Issue& issue) {

@@ -76,6 +76,7 @@ class Origin {
   // said by the file "command line".
   policy::Issue At(std::string_view field, std::string reason,
                    bool warning = false) const;
+  const FlagValues& flags() const { return flags_; }
 
  private:
   policy::SourceMap file_;
@@ -84,6 +85,10 @@ class Origin {
 };
 
 struct Settings {
+  // The file that they were read from, and where relative paths in it begin;
+  // absolute. Empty: there is none.
+  std::string config;
+  std::string directory;
   // At least one, with different names and mount points.
   std::vector<VolumeSettings> volumes;
   // Files, absolute; empty: the last good ones.
@@ -99,7 +104,7 @@ struct Settings {
   int threads = 2;
   // 0: half of the process's limit.
   uint32_t descriptor_budget = 0;
-  uint32_t warm_backing_ids = 1024;
+  uint32_t warm_backing_ids = 16384;
   uint32_t max_backing_ids = 1 << 20;
   // Between two searches for expired files.
   uint32_t maintain_seconds = 6 * 60 * 60;
@@ -151,6 +156,17 @@ void TakeFlags(const std::vector<std::string>& mount_options,
 std::optional<Settings> ReadSettings(
     FlagValues flags, const std::vector<std::string>& mount_options,
     const std::vector<std::string>& positional, policy::Issues& issues);
+
+// Files that a reload puts in force; empty: none.
+struct RulesFiles {
+  std::string policy;
+  std::string apps;
+};
+
+// Those of the flags, and else what the configuration file says now. Nothing
+// where that is wrong, which is in `issues`.
+std::optional<RulesFiles> FindRulesFiles(const Settings& settings,
+                                         policy::Issues& issues);
 
 // An issue as a line for the operator: "FILE:LINE:COLUMN: FIELD: REASON", and
 // of the command line "FIELD: REASON".

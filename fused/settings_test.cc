@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -67,7 +68,7 @@ TEST(SettingsTest, Defaults) {
   EXPECT_EQ("/run/fused/views", settings->views_dir);
   EXPECT_EQ(config::v1::DEV, settings->transport);
   EXPECT_GE(settings->threads, 2);
-  EXPECT_EQ(1024u, settings->warm_backing_ids);
+  EXPECT_EQ(16384u, settings->warm_backing_ids);
   EXPECT_EQ(1u << 20, settings->max_backing_ids);
   EXPECT_FALSE(settings->daemonize);
 }
@@ -216,6 +217,35 @@ TEST(SettingsTest, AConfigWithSeveralVolumes) {
   EXPECT_EQ(config::v1::OFF, settings->volumes[0].config.passthrough());
 }
 
+TEST(SettingsTest, AReloadReadsTheFileAnew) {
+  const std::string path = WriteConfig("apps: \"/first\"");
+  auto settings =
+      Parse({"fused", "--config=" + path, "--policy=/flag", "/lower", "/mnt"});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  WriteConfig("policy: \"/named\" apps: \"second\" state_dir: \"/other\"");
+  // Relative is to where the daemon was started, wherever it is now.
+  const std::filesystem::path started = std::filesystem::current_path();
+  std::filesystem::current_path("/");
+  policy::Issues issues;
+  auto files = FindRulesFiles(*settings, issues);
+  std::filesystem::current_path(started);
+  ASSERT_TRUE(files.has_value());
+  EXPECT_EQ("/flag", files->policy);
+  EXPECT_EQ(started / "second", files->apps);
+  EXPECT_TRUE(issues.empty());
+  WriteConfig("apps: 7");
+  EXPECT_FALSE(FindRulesFiles(*settings, issues).has_value());
+  ASSERT_EQ(1u, issues.size());
+  EXPECT_EQ(path, issues[0].file);
+  // Without a file the flags stay.
+  settings = Parse({"fused", "--policy=/flag", "/lower", "/mnt"});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  files = FindRulesFiles(*settings, issues);
+  ASSERT_TRUE(files.has_value());
+  EXPECT_EQ("/flag", files->policy);
+  EXPECT_EQ("", files->apps);
+}
+
 TEST(SettingsTest, BackingIds) {
   const std::string path =
       WriteConfig("warm_backing_ids: 7 max_backing_ids: 9\n");
@@ -226,7 +256,7 @@ TEST(SettingsTest, BackingIds) {
   settings = Parse({"fused", "--config=" + path, "--warm_backing_ids=0",
                     "--max_backing_ids=3", "/a", "/b"});
   ASSERT_TRUE(settings.ok()) << settings.status();
-  EXPECT_EQ(1024u, settings->warm_backing_ids);
+  EXPECT_EQ(16384u, settings->warm_backing_ids);
   EXPECT_EQ(3u, settings->max_backing_ids);
   EXPECT_THAT(ErrorOf({"fused", "/a", "/b", "--max_backing_ids=4294967296"}),
               HasSubstr("--max_backing_ids"));

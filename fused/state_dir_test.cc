@@ -67,6 +67,15 @@ TEST_F(StateDirTest, ATrailingSlashChangesNothing) {
   EXPECT_EQ(ModeOf(path), 0700u);
 }
 
+TEST_F(StateDirTest, WhereOthersMayWriteIsNotUsed) {
+  const std::string path = scratch_.MakeDirectory("state");
+  ASSERT_EQ(chmod(path.c_str(), 0770), 0);
+  EXPECT_THAT(StateDir::Open(path),
+              StatusIs(absl::StatusCode::kPermissionDenied));
+  ASSERT_EQ(chmod(path.c_str(), 0750), 0);
+  EXPECT_THAT(StateDir::Open(path), IsOk());
+}
+
 TEST_F(StateDirTest, AFileInTheWayIsAnError) {
   scratch_.MakeFile("state", "");
   EXPECT_FALSE(StateDir::Open(scratch_.Path("state")).ok());

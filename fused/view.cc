@@ -52,6 +52,8 @@ View::~View() { Close(); }
 
 void View::SetSession(const std::shared_ptr<kernel::Session>& session) {
   peer_->SetSession(session);
+  backing_.store(session == nullptr ? nullptr : &session->backing(),
+                 std::memory_order_release);
 }
 
 void View::CancelWaits() {

@@ -80,18 +80,18 @@ class View : public kernel::Operations {
     return peer_->session().lock();
   }
 
-  // Appends a description of each open handle (of `uid` only, where given; the
-  // stale only, which the kernel serves and the rules forbid).
+  // Appends what is open (of `uid` only, where given; the stale only, which the
+  // kernel serves and the rules forbid); beyond kMostListed it counts.
   void ListHandles(std::optional<uid_t> uid, bool stale_only,
                    control::v1::HandlesResponse& response) const;
 
-  // After a change of rules: makes the kernel look every name up again. True:
-  // it will be told of listings.
+  // After new rules: has every name looked up again. True: by the worker.
   bool TellRules() const;
   // Posts what waits for names of listings before `epoch`. False: none.
   bool PostListings(uint64_t epoch) const;
-  // Takes open files back, but for those that the kernel serves: how many.
-  uint64_t AfterRules(const policy::Changes& changes);
+  // Takes open files back, but for those that the kernel serves; reads none
+  // after `deadline`.
+  StaleCount AfterRules(const policy::Changes* changes, absl::Time deadline);
   void FindStale(std::vector<StaleFile>& stale) const;
 
   // kernel::Operations.
@@ -221,6 +221,7 @@ class View : public kernel::Operations {
   using NewHandle = ViewNewHandle;
   using NewFile = ViewNewFile;
   using Standing = ViewStanding;
+  using Staging = ViewStaging;
 
   bool posix() const { return context_.posix; }
 
@@ -244,7 +245,7 @@ class View : public kernel::Operations {
                          const policy::Decision& live);
   absl::Status Check(const Actor& actor, const policy::Object& object,
                      policy::OperationSet operations) const;
-  // For making `name` there; `made` is what will stand there.
+  // For making `name`; `made` is what will stand there.
   absl::Status CheckNew(const Actor& actor, const policy::Object& made,
                         policy::OperationSet operations,
                         std::string_view name) const;
@@ -253,8 +254,7 @@ class View : public kernel::Operations {
   // In which mode the actor's opens of the object are served.
   policy::IoMode ServedAs(const Actor& actor, const policy::Object& object,
                           LowerNode& lower, const struct stat& stat) const;
-  // For a subject that is not to see locations: whether it may open the file
-  // like that. Looks what it holds.
+  // Whether who is not to see locations may open it so. Looks what it holds.
   static absl::Status CheckRedacted(const Intent& intent, LowerNode& lower);
   // In the posix profile: set-id bits, or capabilities of the file.
   static bool HasPrivileges(LowerNode& lower, const struct stat& stat);
@@ -266,8 +266,7 @@ class View : public kernel::Operations {
   // The decision as a status; a denial is kept for the audit log.
   static absl::Status Verdict(const Actor& actor, const policy::Object& object,
                               const policy::Decision& decision);
-  // A request, by its opcode, about the node, or a name in it, was refused:
-  // counts and records it where that was a denial.
+  // Counts and records a request that was refused, where that was a denial.
   void CountDenied(const Actor& actor, uint32_t opcode, kernel::NodeId node,
                    std::string_view name, const absl::Status& status);
   // Records only.
@@ -281,6 +280,12 @@ class View : public kernel::Operations {
   static std::string PathOf(const Node& node);
 
   // view_lookup.cc
+  // Where it is, and whether the actor may know: the lower tree is not asked.
+  absl::StatusOr<Target> Aim(const Actor& actor, kernel::NodeId parent,
+                             const char* name);
+  absl::StatusOr<Target> AimAt(const Actor& actor, std::shared_ptr<Node> parent,
+                               const char* name);
+  // The same, and what stands there.
   absl::StatusOr<Target> Resolve(const Actor& actor, kernel::NodeId parent,
                                  const char* name);
   absl::StatusOr<Target> ResolveAt(const Actor& actor,
@@ -292,18 +297,18 @@ class View : public kernel::Operations {
   static std::optional<std::string> OtherNameOf(const Actor& actor,
                                                 const policy::Location& parent,
                                                 LowerNode& lower,
-                                                const std::string& name);
+                                                const char* name);
   // What stands at the target now, under the parent's names_mutex.
   absl::Status Refresh(const Actor& actor, Target& target);
-  // Whether callers of a mount that all share get different answers there, so
-  // that no name is cached.
+  // What was found there, if the actor may know.
+  absl::Status Take(const Actor& actor, Target& target, LowerTree::Found found);
+  // Whether callers who share a mount get different answers there.
   bool IsShownDifferently(const Actor& actor,
                           const policy::Location& location) const;
   // Whether the kernel may keep that there is no such name.
   bool KeepsAbsence(const Actor& actor, kernel::NodeId parent,
                     std::string_view name) const;
-  // Enters the node that the actor gets for the target, with one lookup more,
-  // and fills the entry. Undone by nodes_.Forget().
+  // The actor's node for the target, with one lookup more, and its entry.
   std::shared_ptr<Node> EnterNode(const Actor& actor, const Target& target,
                                   kernel::Entry& entry);
   // Enters and answers; takes the node back if the kernel did not take it.
@@ -312,8 +317,7 @@ class View : public kernel::Operations {
   void LookupDot(const Actor& actor, kernel::NodeId node, std::string_view name,
                  kernel::EntryReply reply);
   void DropNode(kernel::NodeId node, uint64_t lookups);
-  // Whether the kernel knows the target's name for what stands there now, or
-  // not at all.
+  // Whether the kernel knows the name for what stands there now, or not at all.
   bool AsTold(const Target& target) const;
   void Told(const Target& target, Node& node);
   void ToldMoved(const Target& from, const Target& to, bool exchanged);
@@ -338,27 +342,24 @@ class View : public kernel::Operations {
   // view_names.cc
   // A name was made or removed there.
   void NameChanged(LowerNode& parent, std::string_view name) const;
-  // Makes what `make` makes at the target and answers with its entry. `make`
-  // gets the parent's descriptor.
+  // Answers with the entry of what `make` makes; it gets the parent's
+  // descriptor.
   void MakeName(const kernel::Caller& caller, kernel::NodeId parent,
                 const char* name, mode_t type, policy::Operation operation,
                 const std::function<absl::Status(int parent)>& make,
                 kernel::EntryReply reply);
+  // What was made there, after `changes` (LowerTree::nomedia_changes()).
+  absl::Status RefreshMade(const Actor& actor, Target& target, mode_t type,
+                           uint64_t changes);
+  // Why nothing was, by what stands there. Not `shown`: no such type is made.
+  absl::Status NotMade(const Actor& actor, Target& target, bool shown,
+                       const absl::Status& status);
   absl::Status CheckMake(const Actor& actor, const Target& target, mode_t type,
                          policy::Operation operation) const;
   void RemoveName(const kernel::Caller& caller, kernel::NodeId parent,
                   const char* name, bool directory, kernel::StatusReply reply);
   // view_rename.cc
   static bool IsDirectoryAt(const Target& target);
-  // The media index's part in a rename.
-  struct Staging {
-    // What rows were written for.
-    std::vector<media::Tree::Moved> plan;
-    // Not so: they were the wrong ones, and nothing was moved.
-    bool right = true;
-    // Both names are the same file's, so nothing was moved either.
-    bool same = false;
-  };
   absl::Status RenameLocked(const Actor& actor, Target& from, Target& to,
                             uint32_t flags, bool whole, Staging& staging);
   absl::Status RenameStaged(const Actor& actor, Target& from, Target& to,
@@ -379,8 +380,7 @@ class View : public kernel::Operations {
                            int depth) const;
 
   // view_open.cc
-  // What the actor's app is charged for a handle. Nothing: it has as many as it
-  // may (EMFILE).
+  // What the actor's app is charged for a handle. Nothing: EMFILE.
   std::optional<AppLimits::Share> ShareOf(const Actor& actor) const;
   absl::StatusOr<NewHandle> OpenNode(const Actor& actor,
                                      const std::shared_ptr<Node>& node,
@@ -423,8 +423,8 @@ class View : public kernel::Operations {
                                                const Intent& intent) const;
 
   // view_recheck.cc
-  static bool ShowsLocation(const Handle& handle);
-  Standing StandingOf(const Actor& actor, const Handle& handle) const;
+  Standing StandingOf(const Actor& actor, const Handle& handle,
+                      bool may_read = true) const;
   // EACCES where the rules in force forbid what the handle was opened for.
   absl::Status Recheck(const Handle& handle) const;
 
@@ -446,9 +446,8 @@ class View : public kernel::Operations {
   static kernel::Entry DotEntry(ino_t inode);
 
   // view_coherence.cc
-  // Tells the kernels of other views, and of other nodes of this one, that the
-  // attributes (and with `data` the cached pages) of `lower` changed. Before
-  // the reply; takes no lock in the kernel.
+  // Tells the other views' kernels, and this one's of its other nodes, that the
+  // attributes (with `data` the cached pages) changed. Before the reply.
   void InvalidateElsewhere(const LowerNode& lower, kernel::NodeId own,
                            bool data) const;
   // The same, this node included.
@@ -465,22 +464,20 @@ class View : public kernel::Operations {
   // A name that moved there keeps no time that it may be cached for. Before the
   // reply, where the kernel has epochs.
   void ForgetTimeouts(kernel::NodeId parent, std::string_view name) const;
-  // A lower file lost this name: backing ids of it are not kept.
-  void AfterRemoved(const std::shared_ptr<LowerNode>& lower) const;
+  // A lower file lost this name; with `gone` its last: no backing id is kept.
+  void AfterRemoved(const std::shared_ptr<LowerNode>& lower, bool gone) const;
 
   const VolumeContext context_;
   const ViewIdentity identity_;
   const std::shared_ptr<Peer> peer_;
   const Telling telling_;
   const struct timespec mounted_;
-  // Of all nodeids: a file handle of an exported mount must not name another
-  // file of a later one, where ids are given anew.
   const uint64_t generation_;
   Counters counters_;
   Retries retries_;
   NodeTable nodes_;
   // The other users' roots, of a shared view with a tree for each user. All are
-  // the kernel's root node: which one it is, the caller's user says.
+  // the kernel's root node, so what stands in it is looked up for each caller.
   mutable absl::Mutex roots_mutex_;
   mutable absl::flat_hash_map<uint32_t, std::shared_ptr<Node>> roots_
       ABSL_GUARDED_BY(roots_mutex_);
@@ -488,6 +485,8 @@ class View : public kernel::Operations {
   HandleTable<Handle> files_;
   HandleTable<DirectoryHandle> directories_;
   absl::Notification initialized_;
+  // Of the session; for requests alone, which it outlives.
+  std::atomic<kernel::BackingRegistry*> backing_{nullptr};
   // Set before initialized_.
   kernel::Connection connection_;
   std::atomic<bool> passthrough_{false};

@@ -111,8 +111,8 @@ void View::AuditRedacted(const Actor& actor, const Node& node,
 
 std::string View::PathOf(const Node& node) {
   const LowerTree& tree = node.lower->tree();
-  return node.place.has_value() ? tree.PathAt(*node.place)
-                                : tree.PathOf(*node.lower);
+  return node.place != nullptr ? tree.PathAt(*node.place)
+                               : tree.PathOf(*node.lower);
 }
 
 }  // namespace fused

@@ -55,15 +55,12 @@ void View::ExpireAllNames() const {
   }
 }
 
-void View::AfterRemoved(const std::shared_ptr<LowerNode>& lower) const {
-  if (lower->is_regular()) {
-    absl::StatusOr<struct stat> stat = lower->Stat();
-    if (!stat.ok() || stat->st_nlink == 0) {
-      lower->SetRemovedBy(peer_->id());
-      const std::shared_ptr<const Grants> grants =
-          context_.rules->in_force().grants;
-      if (grants != nullptr) grants->SetGone(lower->file_id());
-    }
+void View::AfterRemoved(const std::shared_ptr<LowerNode>& lower,
+                        bool gone) const {
+  if (lower->is_regular() && gone) {
+    lower->SetRemovedBy(peer_->id());
+    const std::shared_ptr<const InForce> now = context_.rules->Lease();
+    if (now->grants != nullptr) now->grants->SetGone(lower->file_id());
   }
   for (const Sighting& sighting : lower->sightings()) {
     const std::shared_ptr<kernel::Session> session =

@@ -93,25 +93,35 @@ absl::StatusOr<kernel::Fd> View::JudgeAndMake(const kernel::Caller& caller,
   Locate(actor, target);
   absl::StatusOr<policy::Decision> decided =
       CheckCreate(actor, target, Intent::FromFlags(file.flags));
-  if (!decided.ok()) return decided.status();
+  if (!decided.ok()) {
+    // Who may not make it may yet open it.
+    absl::Status status = Refresh(actor, target);
+    if (!status.ok()) return status;
+    return target.lower == nullptr ? decided.status() : Exists();
+  }
   decision = *decided;
   absl::StatusOr<Pin> pin = target.parent->lower->Descriptor();
   if (!pin.ok()) return pin.status();
   const LowerTree::Making making(target.parent->lower->tree());
   absl::StatusOr<kernel::Fd> fd =
-      MakeFile(caller, actor, (*pin)->get(), target.name.c_str(), file);
-  if (!fd.ok() && !kernel::IsErrno(fd.status(), EEXIST)) return fd;
-  if (fd.ok()) NameChanged(*target.parent->lower, target.name);
-  // Before anything else can take the name.
-  absl::Status status = Refresh(actor, target);
-  if (status.ok() && fd.ok() && target.lower != nullptr && !posix()) {
-    absl::StatusOr<struct stat> stat = kernel::Stat(fd->get());
-    // Else another has taken the name, behind the daemon's back.
-    if (stat.ok() && stat->st_ino == target.stat.st_ino) {
-      status = RecordMade(actor, target);
-    }
+      MakeFile(caller, actor, (*pin)->get(), target.name.data(), file);
+  if (kernel::IsErrno(fd.status(), EEXIST)) {
+    absl::Status status = Refresh(actor, target);
+    if (!status.ok()) return status;
   }
-  if (!status.ok()) return status;
+  if (!fd.ok()) return fd;
+  NameChanged(*target.parent->lower, target.name);
+  // Before anything else can take the name.
+  absl::StatusOr<LowerTree::Found> made =
+      target.parent->lower->tree().InternMade(*fd, target.parent->lower,
+                                              target.place_name());
+  if (!made.ok()) return made.status();
+  target.lower = std::move(made->node);
+  target.stat = made->stat;
+  if (!posix()) {
+    absl::Status status = RecordMade(actor, target);
+    if (!status.ok()) return status;
+  }
   return fd;
 }
 
@@ -132,10 +142,10 @@ void View::TakeBackMade(const Target& target) {
   absl::StatusOr<Pin> parent = target.parent->lower->Descriptor();
   if (!parent.ok()) return;
   absl::StatusOr<struct stat> there =
-      kernel::StatChild((*parent)->get(), target.name.c_str());
+      kernel::StatChild((*parent)->get(), target.name.data());
   if (!there.ok() || there->st_ino != target.lower->inode()) return;
-  unlinkat((*parent)->get(), target.name.c_str(), 0);
-  target.lower->ForgetRecord();
+  unlinkat((*parent)->get(), target.name.data(), 0);
+  target.lower->ForgetRecord(target.lower->IsGone());
 }
 
 absl::Status View::SettleMade(const Actor& actor, Target& target) {
@@ -146,7 +156,7 @@ absl::Status View::SettleMade(const Actor& actor, Target& target) {
     TakeBackMade(target);
   }
   // It was there to be seen.
-  AfterRemoved(target.lower);
+  AfterRemoved(target.lower, target.lower->IsGone());
   telling_.AttributesOfDirectory(*target.parent->lower, {});
   telling_.Name(*target.parent->lower, {}, target.name, NameChange::kGone);
   return status;
@@ -217,7 +227,7 @@ void View::Create(const kernel::Caller& caller, kernel::NodeId parent,
                   const kernel::OpenRequest& request,
                   kernel::CreateReply reply) {
   const Actor actor = ActorOf(caller.uid);
-  absl::StatusOr<Target> target = Resolve(actor, parent, name);
+  absl::StatusOr<Target> target = Aim(actor, parent, name);
   if (!target.ok()) {
     AuditDenied(actor, FUSE_CREATE, parent, name, target.status());
     return reply.Error(target.status());
@@ -226,9 +236,6 @@ void View::Create(const kernel::Caller& caller, kernel::NodeId parent,
   if (!ShareOf(actor).has_value()) {
     return reply.Error(kernel::ErrnoStatus(EMFILE));
   }
-  if (target->lower != nullptr) {
-    return OpenExisting(actor, *target, request, std::move(reply));
-  }
   policy::Decision decision;
   absl::StatusOr<kernel::Fd> fd = JudgeAndMake(
       caller, actor, *target, {.mode = mode, .flags = request.flags}, decision);
@@ -236,18 +243,11 @@ void View::Create(const kernel::Caller& caller, kernel::NodeId parent,
     CountDenied(actor, FUSE_CREATE, parent, name, fd.status());
     return reply.Error(fd.status());
   }
-  // Gone again, behind the daemon's back or since it was found to be there.
-  if (target->lower == nullptr) return reply.Error(Stale());
   if (!fd.ok()) {
+    // Gone again, behind the daemon's back; or what the profile does not show.
+    if (target->lower == nullptr) return reply.Error(Stale());
     return OpenExisting(actor, *target, request, std::move(reply));
   }
-  absl::StatusOr<struct stat> stat = kernel::Stat(fd->get());
-  if (!stat.ok()) return reply.Error(stat.status());
-  if (stat->st_ino != target->stat.st_ino) {
-    // Another file has taken the name already: that one is to be opened.
-    return reply.Error(Stale());
-  }
-
   const absl::Status settled = SettleMade(actor, *target);
   if (!settled.ok()) return reply.Error(settled);
   TellName(*target->parent, name, NameChange::kMade);
@@ -288,7 +288,7 @@ void View::Tmpfile(const kernel::Caller& caller, kernel::NodeId parent,
     fd.Reset(openat((*pin)->get(), ".", flags, kMediaFileMode));
   }
   if (!fd.valid()) return reply.Error(kernel::ErrnoStatus(errno));
-  absl::StatusOr<kernel::Fd> path = kernel::Reopen(fd.get(), O_PATH);
+  absl::StatusOr<kernel::Fd> path = kernel::OpenPath(fd.get());
   if (!path.ok()) return reply.Error(path.status());
   absl::StatusOr<LowerTree::Found> found =
       target.parent->lower->tree().Intern(*std::move(path));

@@ -57,10 +57,10 @@ policy::Decision DecideGranted(By by, const ViewActor& actor,
 
 View::Actor View::ActorOf(uid_t uid) const {
   Actor actor;
-  InForce now = context_.rules->in_force();
-  actor.snapshot = std::move(now.snapshot);
-  actor.grants = std::move(now.grants);
-  actor.shadow = std::move(now.shadow);
+  actor.lease = context_.rules->Lease();
+  actor.snapshot = actor.lease->snapshot.get();
+  actor.grants = actor.lease->grants.get();
+  actor.shadow = actor.lease->shadow.get();
   // Whoever comes through an app view is the app, root too.
   actor.uid = identity_.shared() ? uid : identity_.uid;
   actor.subject = actor.snapshot->SubjectOf(actor.uid);

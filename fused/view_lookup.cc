@@ -30,6 +30,24 @@ absl::StatusOr<View::Target> View::Resolve(const Actor& actor,
 absl::StatusOr<View::Target> View::ResolveAt(const Actor& actor,
                                              std::shared_ptr<Node> parent,
                                              const char* name) {
+  absl::StatusOr<Target> target = AimAt(actor, std::move(parent), name);
+  if (!target.ok()) return target;
+  absl::Status status = Refresh(actor, *target);
+  if (!status.ok()) return status;
+  return target;
+}
+
+absl::StatusOr<View::Target> View::Aim(const Actor& actor,
+                                       kernel::NodeId parent,
+                                       const char* name) {
+  std::shared_ptr<Node> node = FindNode(actor, parent);
+  if (node == nullptr) return Stale();
+  return AimAt(actor, std::move(node), name);
+}
+
+absl::StatusOr<View::Target> View::AimAt(const Actor& actor,
+                                         std::shared_ptr<Node> parent,
+                                         const char* name) {
   if (!parent->lower->is_directory()) return NotDirectory();
   Target target;
   target.parent = std::move(parent);
@@ -44,8 +62,6 @@ absl::StatusOr<View::Target> View::ResolveAt(const Actor& actor,
       return NoEntry();
     }
   }
-  absl::Status status = Refresh(actor, target);
-  if (!status.ok()) return status;
   return target;
 }
 
@@ -72,7 +88,7 @@ void View::Locate(const Actor& actor, Target& target) const {
     return;
   }
   target.alias_of = OtherNameOf(actor, target.parent_facts.location,
-                                *target.parent->lower, target.name);
+                                *target.parent->lower, target.name.data());
   if (target.alias_of.has_value()) {
     target.location =
         actor.snapshot->Child(target.parent_facts.location, *target.alias_of);
@@ -83,11 +99,11 @@ void View::Locate(const Actor& actor, Target& target) const {
 std::optional<std::string> View::OtherNameOf(const Actor& actor,
                                              const policy::Location& parent,
                                              LowerNode& lower,
-                                             const std::string& name) {
+                                             const char* name) {
   absl::StatusOr<Pin> pin = lower.Descriptor();
   if (!pin.ok()) return std::nullopt;
   const absl::StatusOr<struct stat> found =
-      kernel::StatChild((*pin)->get(), name.c_str());
+      kernel::StatChild((*pin)->get(), name);
   if (!found.ok()) return std::nullopt;
   std::vector<std::string_view> names = actor.snapshot->NamesBelow(parent);
   names.emplace_back(policy::kNomedia);
@@ -105,9 +121,13 @@ std::optional<std::string> View::OtherNameOf(const Actor& actor,
 
 absl::Status View::Refresh(const Actor& actor, Target& target) {
   target.lower = nullptr;
+  // What the kernel has a node for is likely that still.
+  const bool known =
+      told_.Find(ToldNames::KeyOf(target.parent->id(), target.name))
+          .has_value();
   // Its place is where it stands, whichever spelling led there.
   absl::StatusOr<LowerTree::Found> found = target.parent->lower->tree().Lookup(
-      target.parent->lower, target.place_name().c_str());
+      target.parent->lower, target.place_name().data(), known);
   if (!found.ok()) {
     // Nothing there; for the media profile neither is what it does not show,
     // nor what was mounted below or leads elsewhere (EXDEV, ELOOP).
@@ -118,20 +138,25 @@ absl::Status View::Refresh(const Actor& actor, Target& target) {
     }
     return found.status();
   }
-  if (!Shows(found->node->type())) return absl::OkStatus();
+  return Take(actor, target, *std::move(found));
+}
+
+absl::Status View::Take(const Actor& actor, Target& target,
+                        LowerTree::Found found) {
+  if (!Shows(found.node->type())) return absl::OkStatus();
   if (!posix()) {
-    if (found->node->is_directory() || found->stat.st_nlink == 1) {
-      target.facts = found->node->Classify(*actor.snapshot);
+    if (found.node->is_directory() || found.stat.st_nlink == 1) {
+      target.facts = found.node->Classify(*actor.snapshot);
     } else {
-      target.facts = found->node->ClassifyAt(
-          *actor.snapshot, {target.parent->lower, target.name});
+      target.facts = found.node->ClassifyAt(
+          *actor.snapshot, {target.parent->lower, std::string(target.name)});
     }
     if (!Check(actor, target.facts.object, Operation::kLookup).ok()) {
       return NoEntry();
     }
   }
-  target.lower = std::move(found->node);
-  target.stat = found->stat;
+  target.lower = std::move(found.node);
+  target.stat = found.stat;
   return absl::OkStatus();
 }
 
@@ -170,7 +195,7 @@ std::shared_ptr<Node> View::EnterNode(const Actor& actor, const Target& target,
       // One node for each class that its names lie in. Its place is this
       // name's, so the name is looked up each time.
       key.path_class = 1u + target.facts.object.path_class;
-      place = Place{target.parent->lower, target.name};
+      place = Place{target.parent->lower, std::string(target.name)};
       cache_name = false;
     }
   }
@@ -237,9 +262,9 @@ void View::DropNode(kernel::NodeId node, uint64_t lookups) {
     told_.EraseNode(known->told.load(std::memory_order_relaxed), node);
     if (known->lower->is_directory()) peer_->listings().Take(node);
   }
-  if (const std::shared_ptr<kernel::Session> session = this->session()) {
-    session->backing().Doom(node);
-  }
+  kernel::BackingRegistry* const backing =
+      backing_.load(std::memory_order_acquire);
+  if (backing != nullptr) backing->Doom(node);
 }
 
 // "." and ".." of a node that a file handle of an exported mount names

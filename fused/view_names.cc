@@ -41,13 +41,9 @@ absl::Status View::CheckMake(const Actor& actor, const Target& target,
     const policy::Object made = actor.snapshot->ObjectAt(
         target.location, target.name, S_ISDIR(type),
         S_ISREG(type) ? actor.subject.app : policy::kNoApp);
-    absl::Status status = CheckNew(actor, made, operation, target.name);
-    if (!status.ok()) return status;
+    return CheckNew(actor, made, operation, target.name);
   }
-  if (target.lower != nullptr) return Exists();
-  // Nothing but files and directories is made in the media profile, whatever
-  // its rules allow.
-  return Shows(type) ? absl::OkStatus() : NotPermitted();
+  return absl::OkStatus();
 }
 
 void View::NameChanged(LowerNode& parent, std::string_view name) const {
@@ -59,12 +55,35 @@ void View::NameChanged(LowerNode& parent, std::string_view name) const {
   }
 }
 
+absl::Status View::RefreshMade(const Actor& actor, Target& target, mode_t type,
+                               uint64_t changes) {
+  if (S_ISDIR(type) && !posix()) {
+    // It need not be looked whether a `.nomedia` is in it.
+    absl::StatusOr<LowerTree::Found> found =
+        target.parent->lower->tree().Lookup(target.parent->lower,
+                                            target.place_name().data());
+    if (found.ok() && found->node->is_directory()) {
+      found->node->NoteEmpty(changes);
+      return Take(actor, target, *std::move(found));
+    }
+  }
+  return Refresh(actor, target);
+}
+
+absl::Status View::NotMade(const Actor& actor, Target& target, bool shown,
+                           const absl::Status& status) {
+  // What must not be known is absent, whoever else says no.
+  absl::Status there = Refresh(actor, target);
+  if (!there.ok()) return there;
+  return !shown && target.lower != nullptr ? Exists() : status;
+}
+
 void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
                     const char* name, mode_t type, Operation operation,
                     const std::function<absl::Status(int parent)>& make,
                     kernel::EntryReply reply) {
   const Actor actor = ActorOf(caller.uid);
-  absl::StatusOr<Target> target = Resolve(actor, parent, name);
+  absl::StatusOr<Target> target = Aim(actor, parent, name);
   if (!target.ok()) {
     AuditDenied(actor, RequestOf(operation), parent, name, target.status());
     return reply.Error(target.status());
@@ -82,7 +101,12 @@ void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
       making.emplace(target->parent->lower->tree());
     }
     Locate(actor, *target);
+    const uint64_t changes = target->parent->lower->tree().nomedia_changes();
     status = CheckMake(actor, *target, type, operation);
+    // Nothing but files and directories is made in the media profile, whatever
+    // its rules allow.
+    const bool shown = !status.ok() || Shows(type);
+    if (!shown) status = NotPermitted();
     absl::StatusOr<Pin> pin = target->parent->lower->Descriptor();
     if (status.ok()) status = pin.status();
     if (status.ok() && posix()) {
@@ -94,7 +118,9 @@ void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
     made = status.ok();
     if (made) {
       NameChanged(*target->parent->lower, target->name);
-      status = Refresh(actor, *target);
+      status = RefreshMade(actor, *target, type, changes);
+    } else {
+      status = NotMade(actor, *target, shown, status);
     }
     if (status.ok() && target->lower != nullptr && S_ISREG(type) && !posix() &&
         target->lower->is_regular()) {
@@ -200,12 +226,13 @@ void View::RemoveName(const kernel::Caller& caller, kernel::NodeId parent,
                       kernel::StatusReply reply) {
   const Actor actor = ActorOf(caller.uid);
   const uint32_t request = directory ? FUSE_RMDIR : FUSE_UNLINK;
-  absl::StatusOr<Target> target = Resolve(actor, parent, name);
+  absl::StatusOr<Target> target = Aim(actor, parent, name);
   if (!target.ok()) {
     AuditDenied(actor, request, parent, name, target.status());
     return reply.Error(target.status());
   }
   absl::Status status;
+  bool gone = true;
   {
     // What is judged is what is removed.
     absl::MutexLock names(&target->parent->lower->names_mutex());
@@ -230,7 +257,8 @@ void View::RemoveName(const kernel::Caller& caller, kernel::NodeId parent,
                  0) {
         status = kernel::ErrnoStatus(errno);
       } else {
-        target->lower->ForgetRecord();
+        gone = directory || target->lower->IsGone();
+        target->lower->ForgetRecord(gone);
       }
     }
     if (status.ok()) NameChanged(*target->parent->lower, target->name);
@@ -240,7 +268,7 @@ void View::RemoveName(const kernel::Caller& caller, kernel::NodeId parent,
     return reply.Error(status);
   }
   told_.Erase(ToldNames::KeyOf(parent, name));
-  AfterRemoved(target->lower);
+  AfterRemoved(target->lower, gone);
   TellName(*target->parent, name,
            directory ? NameChange::kDirectoryGone : NameChange::kGone);
   reply.Ok();

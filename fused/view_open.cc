@@ -16,14 +16,15 @@ namespace fused {
 // Takes a backing id for a new handle; an invalid one where the daemon is to
 // serve it.
 absl::StatusOr<kernel::BackingRef> View::TakeBacking(Node& node) {
-  const std::shared_ptr<kernel::Session> session = this->session();
-  if (session == nullptr) return Stale();
-  kernel::BackingRef warm = session->backing().AcquireWarm(node.id());
+  kernel::BackingRegistry* const backing =
+      backing_.load(std::memory_order_acquire);
+  if (backing == nullptr) return Stale();
+  kernel::BackingRef warm = backing->AcquireWarm(node.id());
   if (warm.valid()) return warm;
   absl::StatusOr<Pin> pin = node.lower->Descriptor();
   if (!pin.ok()) return pin.status();
   absl::StatusOr<kernel::BackingRef> fresh =
-      session->backing().Acquire(node.id(), (*pin)->get());
+      backing->Acquire(node.id(), (*pin)->get());
   // Where other handles hold the id this can't fail; a daemon-served handle
   // beside them would be refused by the kernel.
   if (fresh.ok() || node.mode != NodeMode::kIdle) return fresh;
@@ -104,7 +105,7 @@ absl::StatusOr<View::NewHandle> View::OpenNode(
   record.rule = decision.rule;
   std::optional<AppLimits::Share> share = ShareOf(actor);
   if (!share.has_value()) return kernel::ErrnoStatus(EMFILE);
-  auto handle = std::make_shared<Handle>(record, node);
+  auto handle = files_.Make(record.id, record, node);
   handle->share = *std::move(share);
   if (descriptor.valid()) handle->SetDescriptor(std::move(descriptor));
 
@@ -231,8 +232,10 @@ void View::CloseHandle(const std::shared_ptr<Handle>& handle,
     handle->node->writers.fetch_sub(1, std::memory_order_acq_rel);
     lower.RemoveWriter();
     // Stores through a mapping change times that no request told of, here and
-    // in the other views.
-    InvalidateEverywhere(lower, false);
+    // in the other views; what is open for writing alone can't be mapped, and
+    // this kernel has seen its writes.
+    InvalidateElsewhere(
+        lower, handle->record.intent.read ? 0 : handle->node->id(), false);
   }
 }
 

@@ -11,12 +11,14 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "fused/app_limits.h"
 #include "fused/audit/log.h"
 #include "fused/grants.h"
 #include "fused/handle.h"
 #include "fused/lower_node.h"
+#include "fused/media/tree.h"
 #include "fused/metrics/registry.h"
 #include "fused/metrics/requests.h"
 #include "fused/node.h"
@@ -73,11 +75,13 @@ struct ViewDenial {
 
 // The rules, and on whose behalf they are asked, for one request.
 struct ViewActor {
-  std::shared_ptr<const policy::Snapshot> snapshot;
+  // Keeps the next three.
+  std::shared_ptr<const InForce> lease;
+  const policy::Snapshot* snapshot = nullptr;
   // Null: there are none.
-  std::shared_ptr<const Grants> grants;
+  const Grants* grants = nullptr;
   // Null: there are no shadow rules.
-  std::shared_ptr<ShadowCounts> shadow;
+  ShadowCounts* shadow = nullptr;
   policy::Subject subject;
   uid_t uid = 0;
   // In the second try of an open (Retries): what may be served redacted is, so
@@ -92,7 +96,8 @@ struct ViewActor {
 struct ViewTarget {
   std::shared_ptr<Node> parent;
   Facts parent_facts;
-  std::string name;
+  // The request's own bytes, with a terminator.
+  std::string_view name;
   // Where the lower tree has another name for the same, which patterns know.
   std::optional<std::string> alias_of;
   policy::Location location;
@@ -103,7 +108,8 @@ struct ViewTarget {
   // Of what was made: what the media index has to keep before it is told.
   uint64_t recorded = 0;
 
-  const std::string& place_name() const { return alias_of ? *alias_of : name; }
+  // With a terminator.
+  std::string_view place_name() const { return alias_of ? *alias_of : name; }
 };
 
 // What the rules in force say of an open file.
@@ -112,7 +118,19 @@ enum class ViewStanding {
   kForbidden,
   // It may be read, but not where it was made.
   kTellsLocation,
+  // The same, perhaps.
+  kMayTellLocation,
 };
+
+// Open files that the kernel serves against the rules, and those of them that
+// may be.
+struct StaleCount {
+  uint64_t stale = 0;
+  uint64_t unread = 0;
+};
+
+// So many, with what is said of each, fit into one message.
+inline constexpr int kMostListed = 8192;
 
 // An open file that the kernel serves against the rules.
 struct StaleFile {
@@ -125,6 +143,18 @@ struct StaleFile {
   // As its holders see it.
   dev_t device = 0;
   ino_t inode = 0;
+};
+
+// The media index's part in a rename.
+struct ViewStaging {
+  // What rows were written for.
+  std::vector<media::Tree::Moved> plan;
+  // Not so: they were the wrong ones, and nothing was moved.
+  bool right = true;
+  // Both names are the same file's, so nothing was moved either.
+  bool same = false;
+  // Not so: a directory is moved, for which more is to be locked.
+  bool locked = true;
 };
 
 // What a new handle is made of.

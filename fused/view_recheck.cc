@@ -2,8 +2,13 @@
 #include <linux/fuse.h>
 #include <sys/stat.h>
 
+#include <string>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "fused/errors.h"
 #include "fused/redaction.h"
+#include "fused/shown_text.h"
 #include "fused/view.h"
 #include "kernel/lower.h"
 
@@ -20,15 +25,18 @@ const char* ReasonOf(ViewStanding standing) {
     case ViewStanding::kForbidden:
       return "policy";
     case ViewStanding::kTellsLocation:
+    case ViewStanding::kMayTellLocation:
       return "redaction";
   }
   return "";
 }
 
-}  // namespace
+std::string ShownPath(const LowerNode& lower) {
+  return ShownText(lower.tree().PathOf(lower));
+}
 
 // Whether a reader who is not to see locations would see one.
-bool View::ShowsLocation(const Handle& handle) {
+bool ShowsLocation(const Handle& handle) {
   LowerNode& lower = *handle.node->lower;
   absl::StatusOr<struct stat> stat = lower.Stat();
   if (!stat.ok()) return true;
@@ -39,8 +47,19 @@ bool View::ShowsLocation(const Handle& handle) {
   return !found.ok() || (*found)->hides();
 }
 
-View::Standing View::StandingOf(const Actor& actor,
-                                const Handle& handle) const {
+// Whether that is known without reading the file.
+bool KnowsLocation(const Handle& handle) {
+  LowerNode& lower = *handle.node->lower;
+  absl::StatusOr<struct stat> stat = lower.Stat();
+  if (!stat.ok() || stat->st_size == 0 || lower.writers() > 0) return true;
+  const std::shared_ptr<const Redaction> kept = lower.redaction();
+  return kept != nullptr && kept->Matches(*stat);
+}
+
+}  // namespace
+
+View::Standing View::StandingOf(const Actor& actor, const Handle& handle,
+                                bool may_read) const {
   if (posix()) return Standing::kGood;
   const HandleRecord& record = handle.record;
   // It has been made.
@@ -52,6 +71,9 @@ View::Standing View::StandingOf(const Actor& actor,
   if (!record.intent.read || handle.redacted()) return Standing::kGood;
   const bool redacts =
       Weigh(actor, object, Operation::kRead).io == policy::IoMode::kRedacted;
+  if (redacts && !may_read && !KnowsLocation(handle)) {
+    return Standing::kMayTellLocation;
+  }
   return redacts && ShowsLocation(handle) ? Standing::kTellsLocation
                                           : Standing::kGood;
 }
@@ -85,12 +107,16 @@ void View::ListHandles(std::optional<uid_t> uid, bool stale_only,
                                   ? StandingOf(ActorOf(record.uid), *handle)
                                   : Standing::kGood;
     if (stale_only && standing == Standing::kGood) continue;
+    if (response.handles_size() >= kMostListed) {
+      response.set_more(response.more() + 1);
+      continue;
+    }
     control::v1::Handle& out = *response.add_handles();
     out.set_fh(record.id);
     out.set_package(identity_.package);
     out.set_user(identity_.user);
     out.set_uid(record.uid);
-    out.set_path(handle->node->lower->tree().PathOf(*handle->node->lower));
+    out.set_path(ShownPath(*handle->node->lower));
     out.set_io(handle->backing.valid() ? "PASSTHROUGH"
                : handle->redacted()    ? "REDACTED"
                                        : "DAEMON");
@@ -108,29 +134,38 @@ void View::ListHandles(std::optional<uid_t> uid, bool stale_only,
   if (stale_only) return;
   for (const std::shared_ptr<DirectoryHandle>& handle : directories_.All()) {
     if (uid.has_value() && handle->uid != *uid) continue;
+    if (response.handles_size() >= kMostListed) {
+      response.set_more(response.more() + 1);
+      continue;
+    }
     control::v1::Handle& out = *response.add_handles();
     out.set_fh(handle->id);
     out.set_package(identity_.package);
     out.set_user(identity_.user);
     out.set_uid(handle->uid);
-    out.set_path(handle->node->lower->tree().PathOf(*handle->node->lower));
+    out.set_path(ShownPath(*handle->node->lower));
     out.set_read(true);
     out.set_directory(true);
   }
 }
 
-uint64_t View::AfterRules(const policy::Changes& changes) {
-  if (posix()) return 0;
-  const bool own = !identity_.shared() &&
-                   changes.ForPackage(identity_.package, identity_.uid);
-  if (!identity_.shared() && !own) return 0;
-  uint64_t stale = 0;
+StaleCount View::AfterRules(const policy::Changes* changes,
+                            absl::Time deadline) {
+  StaleCount count;
+  if (posix()) return count;
+  const bool own = changes == nullptr ||
+                   (!identity_.shared() &&
+                    changes->ForPackage(identity_.package, identity_.uid));
+  if (!identity_.shared() && !own) return count;
   for (const std::shared_ptr<Handle>& handle : files_.All()) {
     const HandleRecord& record = handle->record;
-    if (!own && !changes.ForUid(record.uid)) continue;
-    if (StandingOf(ActorOf(record.uid), *handle) == Standing::kGood) continue;
+    if (!own && !changes->ForUid(record.uid)) continue;
+    const Standing standing =
+        StandingOf(ActorOf(record.uid), *handle, absl::Now() < deadline);
+    if (standing == Standing::kGood) continue;
     if (handle->backing.valid()) {
-      ++stale;
+      ++count.stale;
+      if (standing == Standing::kMayTellLocation) ++count.unread;
       if (const std::shared_ptr<kernel::Session> session = this->session()) {
         session->backing().Doom(record.node);
       }
@@ -139,7 +174,7 @@ uint64_t View::AfterRules(const policy::Changes& changes) {
       context_.invalidations->PostInode(peer_->session(), record.node, true);
     }
   }
-  return stale;
+  return count;
 }
 
 void View::FindStale(std::vector<StaleFile>& stale) const {
@@ -154,7 +189,7 @@ void View::FindStale(std::vector<StaleFile>& stale) const {
     StaleFile file;
     file.uid = record.uid;
     file.package = identity_.package;
-    file.path = lower.tree().PathOf(lower);
+    file.path = ShownPath(lower);
     file.reason = ReasonOf(standing);
     file.inode = stat->st_ino;
     stale.push_back(std::move(file));
@@ -169,8 +204,9 @@ bool View::TellRules() const {
   // A root is never looked up; what it shows may be other than before.
   session->InvalidateInode(kernel::kRootNode, false).IgnoreError();
   // Without epochs: name by name.
-  if (!session->IncrementEpoch().ok()) ExpireAllNames();
-  return Telling::Listings(*context_.invalidations, *peer_);
+  const bool names = !session->IncrementEpoch().ok();
+  if (names) ExpireAllNames();
+  return Telling::Listings(*context_.invalidations, *peer_) || names;
 }
 
 bool View::PostListings(uint64_t epoch) const {

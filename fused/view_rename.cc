@@ -159,7 +159,7 @@ absl::Status View::CheckRename(const Actor& actor, const Target& from,
 
 media::Tree::End View::EndOf(const Target& target) const {
   return target.parent->lower->tree().EndOf(
-      {target.parent->lower, target.place_name()}, target.lower);
+      {target.parent->lower, std::string(target.place_name())}, target.lower);
 }
 
 void View::RecordMove(const Target& from, const Target& to,
@@ -169,7 +169,7 @@ void View::RecordMove(const Target& from, const Target& to,
   if (exchange) {
     to.lower->RecordName(from.name);
   } else if (to.lower != nullptr && !to.lower->tree().media()->by_path()) {
-    to.lower->ForgetRecord();
+    to.lower->ForgetRecord(to.lower->IsGone());
   }
 }
 
@@ -182,11 +182,11 @@ absl::Status View::RenameLocked(const Actor& actor, Target& from, Target& to,
   if (!status.ok()) return status;
   status = Refresh(actor, to);
   if (!status.ok()) return status;
-  // A directory has come in between, which takes more than was locked: the
-  // kernel looks again.
-  if (!posix() && !whole && (IsDirectoryAt(from) || IsDirectoryAt(to))) {
-    return Stale();
-  }
+  // A directory takes what is below it along: nothing may be made there between
+  // the check and the move.
+  staging.locked =
+      posix() || whole || (!IsDirectoryAt(from) && !IsDirectoryAt(to));
+  if (!staging.locked) return absl::OkStatus();
   status = CheckRename(actor, from, to, flags);
   if (!status.ok()) return status;
   if (!AsTold(from) || !AsTold(to)) return Stale();
@@ -208,8 +208,8 @@ absl::Status View::RenameLocked(const Actor& actor, Target& from, Target& to,
   if (!new_parent.ok()) return new_parent.status();
   LowerTree& tree = from.parent->lower->tree();
   const LowerTree::Moving moving(tree);
-  if (renameat2((*old_parent)->get(), from.name.c_str(), (*new_parent)->get(),
-                to.name.c_str(), flags) != 0) {
+  if (renameat2((*old_parent)->get(), from.name.data(), (*new_parent)->get(),
+                to.name.data(), flags) != 0) {
     return kernel::ErrnoStatus(errno);
   }
   // Two names of one file: nothing moved.
@@ -231,9 +231,7 @@ absl::Status View::RenameLocked(const Actor& actor, Target& from, Target& to,
 
 absl::Status View::RenameStaged(const Actor& actor, Target& from, Target& to,
                                 uint32_t flags) {
-  // A directory takes what is below it along: nothing may be made there
-  // between the check and the move.
-  const bool whole = !posix() && (IsDirectoryAt(from) || IsDirectoryAt(to));
+  bool whole = false;
   media::Tree* const media = from.parent->lower->tree().media();
   const bool stages = media != nullptr && media->rows_alone();
   constexpr int kAttempts = 16;
@@ -243,6 +241,10 @@ absl::Status View::RenameStaged(const Actor& actor, Target& from, Target& to,
     // the move, and those for where they were go after it. Not under the locks:
     // it waits for the disk.
     if (stages && media->by_path()) {
+      // Looked at once more under the locks.
+      absl::Status found = Refresh(actor, from);
+      if (found.ok()) found = Refresh(actor, to);
+      if (!found.ok()) return found;
       staging.plan = media->PlanMove(EndOf(from), EndOf(to),
                                      (flags & RENAME_EXCHANGE) != 0);
       // Nobody writes rows for a move that he may not make.
@@ -261,9 +263,11 @@ absl::Status View::RenameStaged(const Actor& actor, Target& from, Target& to,
                             *to.parent->lower, whole);
       status = RenameLocked(actor, from, to, flags, whole, staging);
     }
-    const bool moved = status.ok() && staging.right && !staging.same;
+    const bool done = staging.right && staging.locked;
+    const bool moved = status.ok() && done && !staging.same;
     if (stages && !moved) media->CancelMove(staging.plan);
-    if (!status.ok() || staging.right) return status;
+    if (!status.ok() || done) return status;
+    whole = !staging.locked || whole;
   }
   // Names below it are made and moved without end.
   return kernel::ErrnoStatus(EBUSY);
@@ -278,12 +282,12 @@ void View::Rename(const kernel::Caller& caller, kernel::NodeId parent,
     return reply.Error(Invalid());
   }
   const Actor actor = ActorOf(caller.uid);
-  absl::StatusOr<Target> from = Resolve(actor, parent, name);
+  absl::StatusOr<Target> from = Aim(actor, parent, name);
   if (!from.ok()) {
     AuditDenied(actor, FUSE_RENAME2, parent, name, from.status());
     return reply.Error(from.status());
   }
-  absl::StatusOr<Target> to = Resolve(actor, new_parent, new_name);
+  absl::StatusOr<Target> to = Aim(actor, new_parent, new_name);
   if (!to.ok()) {
     AuditDenied(actor, FUSE_RENAME2, new_parent, new_name, to.status());
     return reply.Error(to.status());
@@ -297,7 +301,7 @@ void View::Rename(const kernel::Caller& caller, kernel::NodeId parent,
 
   const bool replaced = to->lower != nullptr && from->lower != to->lower &&
                         (flags & RENAME_EXCHANGE) == 0;
-  if (replaced) AfterRemoved(to->lower);
+  if (replaced) AfterRemoved(to->lower, to->lower->IsGone());
   InvalidateElsewhere(*from->lower, 0, false);
   if (from->lower != to->lower) {
     ToldMoved(*from, *to, (flags & RENAME_EXCHANGE) != 0);

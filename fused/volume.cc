@@ -174,10 +174,12 @@ absl::StatusOr<kernel::Fd> Volume::Serve(
   return std::move(fuse->mount);
 }
 
-bool Volume::Concerns(const policy::Changes& changes, const View& view) {
+bool Volume::Concerns(const policy::Changes* changes, const View& view) {
+  if (changes == nullptr) return true;
   const ViewIdentity& identity = view.identity();
-  return identity.shared() ? changes.ForShared()
-                           : changes.ForPackage(identity.package, identity.uid);
+  return identity.shared()
+             ? changes->ForShared()
+             : changes->ForPackage(identity.package, identity.uid);
 }
 
 void Volume::WatchLower() {
@@ -290,6 +292,8 @@ void Volume::Ended(const std::shared_ptr<Mounted>& mounted) {
     if (found == views_.end()) return;
     views_.erase(found);
     departed_.Add(mounted->view.counters());
+    departed_unanswered_ += mounted->session->unanswered();
+    departed_expired_ += mounted->session->expired();
     lost = mounted->path == mountpoint();
   }
   Tell(mounted->view.identity(), "a view went");
@@ -313,12 +317,12 @@ void Volume::InvalidateAll() {
   }
 }
 
-Volume::Told Volume::TellRules(const policy::Changes& changes) {
+Volume::Told Volume::TellRules(const policy::Changes* changes) {
   Told told;
   if (settings_.posix()) return told;
   for (const std::shared_ptr<Mounted>& mounted : views()) {
     if (Concerns(changes, mounted->view)) {
-      told.listings = mounted->view.TellRules() || told.listings;
+      told.posted = mounted->view.TellRules() || told.posted;
       ++told.views;
     } else {
       ++told.spared;
@@ -332,7 +336,7 @@ void Volume::CountTold(const Told& told) {
   views_spared_.fetch_add(told.spared, std::memory_order_relaxed);
 }
 
-bool Volume::PostListings(const policy::Changes& changes, uint64_t epoch) {
+bool Volume::PostListings(const policy::Changes* changes, uint64_t epoch) {
   bool posted = false;
   if (settings_.posix()) return posted;
   for (const std::shared_ptr<Mounted>& mounted : views()) {
@@ -342,12 +346,15 @@ bool Volume::PostListings(const policy::Changes& changes, uint64_t epoch) {
   return posted;
 }
 
-uint64_t Volume::AfterRules(const policy::Changes& changes) {
-  uint64_t stale = 0;
+StaleCount Volume::AfterRules(const policy::Changes* changes,
+                              absl::Time deadline) {
+  StaleCount all;
   for (const std::shared_ptr<Mounted>& mounted : views()) {
-    stale += mounted->view.AfterRules(changes);
+    const StaleCount count = mounted->view.AfterRules(changes, deadline);
+    all.stale += count.stale;
+    all.unread += count.unread;
   }
-  return stale;
+  return all;
 }
 
 std::vector<StaleFile> Volume::FindStale() const {

@@ -98,21 +98,21 @@ class Volume {
   // have been told.
   void InvalidateAll();
 
-  // A change of rules, step by step (see rules_change.h). The first two for
-  // the views that it concerns.
+  // A change of rules, step by step (see rules_change.h), for the views that it
+  // concerns; for all where `changes` is null.
   // Makes the kernels look every name up again; to be called again when no
   // request is decided by the former rules any more.
   struct Told {
     uint64_t views = 0;
     uint64_t spared = 0;
-    // Listings wait to be dropped.
-    bool listings = false;
+    // To the worker: listings, and for a kernel without epochs each name.
+    bool posted = false;
   };
-  Told TellRules(const policy::Changes& changes);
+  Told TellRules(const policy::Changes* changes);
   void CountTold(const Told& told);
   // As View's.
-  bool PostListings(const policy::Changes& changes, uint64_t epoch);
-  uint64_t AfterRules(const policy::Changes& changes);
+  bool PostListings(const policy::Changes* changes, uint64_t epoch);
+  StaleCount AfterRules(const policy::Changes* changes, absl::Time deadline);
   std::vector<StaleFile> FindStale() const;
 
   // Unmounts what has a path. Open files of passthrough go on.
@@ -165,7 +165,7 @@ class Volume {
   void Tell(const ViewIdentity& identity, std::string_view what) const;
   void NoteFallback(std::string_view reason);
   MountedList views() const;
-  static bool Concerns(const policy::Changes& changes, const View& view);
+  static bool Concerns(const policy::Changes* changes, const View& view);
   std::string AppViewPath(std::string_view package, uint32_t user) const;
 
   const VolumeSettings settings_;
@@ -177,6 +177,8 @@ class Volume {
   metrics::Requests requests_;
   // Of views that are gone.
   Counters departed_;
+  uint64_t departed_unanswered_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t departed_expired_ ABSL_GUARDED_BY(mutex_) = 0;
   // Why passthrough is off for the volume as a whole; empty where it is on.
   std::string passthrough_reason_ ABSL_GUARDED_BY(mutex_);
 

@@ -47,11 +47,14 @@ void Volume::FillStatus(control::v1::VolumeStatus& status) const {
   uint64_t nodes = 0;
   uint64_t unanswered = 0;
   uint64_t expired = 0;
+  bool serves = false;
   MountedList all;
   {
     absl::MutexLock lock(&mutex_);
     all = views_;
     total.Add(departed_);
+    unanswered = departed_unanswered_;
+    expired = departed_expired_;
     status.set_passthrough(passthrough_reason_.empty());
     status.set_passthrough_reason(passthrough_reason_);
     for (const auto& [reason, count] : fallbacks_) {
@@ -66,7 +69,10 @@ void Volume::FillStatus(control::v1::VolumeStatus& status) const {
     nodes += view.nodes();
     unanswered += mounted->session->unanswered();
     expired += mounted->session->expired();
-    if (view.identity().shared()) continue;
+    if (view.identity().shared()) {
+      serves = true;
+      continue;
+    }
     control::v1::ViewStatus& out = *status.add_views();
     out.set_package(view.identity().package);
     out.set_user(view.identity().user);
@@ -76,6 +82,12 @@ void Volume::FillStatus(control::v1::VolumeStatus& status) const {
     }
     FillRequests(view.counters(), *out.mutable_requests());
     FillOpens(view.counters(), *out.mutable_opens());
+  }
+  if (!serves) {
+    status.add_warnings(
+        absl::StrCat(mountpoint(),
+                     " is not served: it was unmounted, or its connection "
+                     "was aborted; a restart mounts it again"));
   }
   FillRequests(total, *status.mutable_requests());
   FillOpens(total, *status.mutable_opens());

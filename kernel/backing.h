@@ -63,15 +63,17 @@ class BackingRef {
 };
 
 // The backing ids of one connection: at most one for each node, counted by
-// uses, kept warm after the last one in an LRU of bounded size. The kernel
+// uses, kept warm after the last one in LRUs of bounded size. The kernel
 // answers EIO where a node that is open gets a second id, so an id that is in
 // use is never replaced, only doomed. Thread-safe; no ioctl is made under a
 // lock that another node's request needs.
 class BackingRegistry {
  public:
   struct Options {
-    // Ids kept without a use.
-    size_t warm = 1024;
+    // Ids kept without a use: beyond so many the one that was not used for
+    // longest goes (of a large table nearly: it is many small ones). All
+    // connections together keep 65536.
+    size_t warm = 16384;
     // Ids at all; beyond it Acquire() answers ENOSPC.
     size_t limit = 1 << 20;
   };

@@ -162,6 +162,40 @@ TEST(BackingRegistryTest, RegisteringOneNodeHoldsUpNoOther) {
   EXPECT_FALSE(registry.AcquireWarm(1).valid());
 }
 
+// Large enough for many locks: still all its nodes, and no more than its warm
+// ids.
+TEST(BackingRegistryTest, ALargeTableKeepsWhatItMay) {
+  constexpr NodeId kNodes = 4096;
+  FakeBackingDevice device;
+  BackingRegistry registry(Limits(2048, 1 << 20), &device);
+  std::vector<BackingRef> refs;
+  for (NodeId node = 1; node <= kNodes; ++node) {
+    refs.push_back(Must(registry.Acquire(node, 0)));
+  }
+  EXPECT_EQ(registry.stats().ids, kNodes);
+  refs.clear();
+  EXPECT_EQ(registry.stats().warm, 2048u);
+  EXPECT_EQ(device.ids().size(), 2048u);
+  // The latest are left.
+  EXPECT_TRUE(registry.AcquireWarm(kNodes).valid());
+  EXPECT_FALSE(registry.AcquireWarm(1).valid());
+  registry.Trim();
+  EXPECT_THAT(device.ids(), IsEmpty());
+}
+
+TEST(BackingRegistryTest, AFullLargeTableGivesUpAWarmIdOfAnyNode) {
+  FakeBackingDevice device;
+  BackingRegistry registry(Limits(2048, 3), &device);
+  Must(registry.Acquire(1, 0));
+  Must(registry.Acquire(2, 0));
+  std::vector<BackingRef> refs;
+  for (NodeId node = 3; node <= 5; ++node) {
+    refs.push_back(Must(registry.Acquire(node, 0)));
+  }
+  EXPECT_TRUE(IsErrno(registry.Acquire(6, 0).status(), ENOSPC));
+  EXPECT_EQ(device.ids().size(), 3u);
+}
+
 TEST(BackingRegistryTest, RefsMove) {
   FakeBackingDevice device;
   BackingRegistry registry(Limits(0, 100), &device);

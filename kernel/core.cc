@@ -11,8 +11,10 @@
 #include <optional>
 #include <utility>
 
+#include "absl/log/log.h"
 #include "absl/synchronization/mutex.h"
 #include "kernel/libfuse.h"
+#include "kernel/status.h"
 
 namespace fused::kernel {
 namespace {
@@ -20,14 +22,15 @@ namespace {
 thread_local uint64_t current_unique = 0;
 thread_local std::optional<int> current_answer;
 
-// Messages that are no answers have no unique.
-void NoteAnswer(const struct iovec& part) {
+// Returns the unique; messages that are no answers have none.
+uint64_t NoteAnswer(const struct iovec& part) {
   struct fuse_out_header header;
-  if (part.iov_len < sizeof(header)) return;
+  if (part.iov_len < sizeof(header)) return 0;
   std::memcpy(&header, part.iov_base, sizeof(header));
   if (header.unique == current_unique && header.unique != 0) {
     current_answer = -header.error;
   }
+  return header.unique;
 }
 
 std::atomic<uint64_t> next_id{1};
@@ -81,7 +84,15 @@ bool SessionCore::Leave() {
 }
 
 int SessionCore::Write(const struct iovec* parts, int count) {
-  NoteAnswer(parts[0]);
+  const uint64_t unique = NoteAnswer(parts[0]);
+  if (unique != 0 && state() == State::kServing && ring != nullptr) {
+    const std::optional<int> result = ring->Answer(unique, parts, count);
+    if (result.has_value()) return *result;
+  }
+  return WriteToDevice(parts, count);
+}
+
+int SessionCore::WriteToDevice(const struct iovec* parts, int count) {
   for (;;) {
     if (writev(device_, parts, count) >= 0) return 0;
     if (errno == EINTR) continue;
@@ -90,6 +101,30 @@ int SessionCore::Write(const struct iovec* parts, int count) {
     struct pollfd ready = {device_, POLLOUT, 0};
     poll(&ready, 1, -1);
   }
+}
+
+bool SessionCore::Deliver(uint64_t unique, int error, const void* body,
+                          size_t size) {
+  struct fuse_out_header header = {};
+  header.len = static_cast<uint32_t>(sizeof(header) + size);
+  header.error = -error;
+  header.unique = unique;
+  const struct iovec parts[] = {{&header, sizeof(header)},
+                                {const_cast<void*>(body), size}};
+  return Took(unique, Write(parts, size == 0 ? 1 : 2));
+}
+
+bool SessionCore::Took(uint64_t unique, int error) {
+  if (error == 0) return true;
+  // ENOENT: interrupted. ENODEV: unmounted. Others are a reply that the kernel
+  // could not make sense of, and the request stays open: the caller would wait
+  // for ever.
+  if (error != ENOENT && error != ENODEV && error != EPIPE) {
+    LOG(ERROR) << "the kernel refused a reply: "
+               << Describe(ErrnoStatus(error));
+    Answer(unique, EIO);
+  }
+  return false;
 }
 
 void SessionCore::Answer(uint64_t unique, int error) {

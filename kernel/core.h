@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -16,6 +17,7 @@
 #include "absl/synchronization/mutex.h"
 #include "kernel/backing.h"
 #include "kernel/interrupts.h"
+#include "kernel/ring.h"
 #include "kernel/types.h"
 
 struct fuse_session;
@@ -31,6 +33,7 @@ class SessionCore {
     bool passthrough = true;
     uint32_t max_stack_depth = 1;
     bool posix = false;
+    bool uring = false;
   };
 
   enum class State {
@@ -78,6 +81,12 @@ class SessionCore {
 
   // Sends one message; retries what can be. 0 or an errno.
   int Write(const struct iovec* parts, int count);
+  int WriteToDevice(const struct iovec* parts, int count);
+  // Answers a request whose handler has an answer. False: the kernel did not
+  // take it.
+  bool Deliver(uint64_t unique, int error, const void* body, size_t size);
+  // Whether the kernel took the answer to `unique`, by what Write() said.
+  bool Took(uint64_t unique, int error);
   // Answers the request `unique` with a bare errno (0 is success).
   void Answer(uint64_t unique, int error);
 
@@ -86,6 +95,10 @@ class SessionCore {
   bool negotiated = false;
   bool can_expire = false;
   std::string init_packet;
+  // Before the state is kServing; null where requests come from the device.
+  std::unique_ptr<Ring> ring;
+  // The next answer is that to INIT, and is to ask for io_uring.
+  bool answers_init = false;
 
   std::atomic<uint64_t> unanswered{0};
   std::atomic<uint64_t> malformed{0};

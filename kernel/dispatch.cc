@@ -39,11 +39,6 @@ std::optional<HandleId> HandleIn(const fuse_file_info* info) {
   return info->fh;
 }
 
-// What the kernel leaves to a file system; it also passes on bits that only it
-// knows (FMODE_EXEC), which openat2(2) refuses.
-constexpr int kOpenFlags = O_ACCMODE | O_TRUNC | O_APPEND | O_DIRECT | O_SYNC |
-                           O_DSYNC | O_NONBLOCK | O_NOATIME | 0100000;
-
 OpenRequest ToOpenRequest(const fuse_file_info* info, int more) {
   OpenRequest request;
   request.flags = info->flags & (kOpenFlags | more);

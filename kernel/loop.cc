@@ -17,13 +17,15 @@
 #include <thread>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/log/log.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "kernel/fd.h"
+#include "kernel/libfuse.h"
 #include "kernel/loop_impl.h"
+#include "kernel/ring.h"
 #include "kernel/session.h"
 #include "kernel/status.h"
 #include "kernel/worker_table.h"
@@ -70,26 +72,57 @@ absl::Status Loop::Impl::Open() {
   return absl::OkStatus();
 }
 
-std::shared_ptr<Loop::Impl::Entry> Loop::Impl::Enter(uint64_t key) {
-  absl::MutexLock lock(&mu);
-  auto found = entries.find(key);
-  if (found == entries.end() || found->second->gone) return nullptr;
-  ++found->second->users;
-  return found->second;
+Loop::Impl::~Impl() {
+  for (std::atomic<Entry*>& chunk : chunks) delete[] chunk.load();
 }
 
-void Loop::Impl::Leave(const std::shared_ptr<Entry>& entry, bool gone) {
-  {
-    absl::MutexLock lock(&mu);
-    if (gone) entry->gone = true;
-    if (--entry->users > 0 || !entry->gone) return;
-    entries.erase(entry->key);
+Loop::Impl::Entry* Loop::Impl::At(uint32_t index) const {
+  return &chunks[index / kChunk].load(
+      std::memory_order_acquire)[index % kChunk];
+}
+
+Loop::Impl::Entry* Loop::Impl::NewEntry() {
+  absl::MutexLock lock(&mu);
+  if (!entries_free.empty()) {
+    Entry* const entry = entries_free.back();
+    entries_free.pop_back();
+    entry->key += kFirstKey;
+    return entry;
   }
+  if (entries_made == kChunk * kChunks) return nullptr;
+  const uint32_t index = entries_made++;
+  if (index % kChunk == 0) {
+    chunks[index / kChunk].store(new Entry[kChunk], std::memory_order_release);
+  }
+  Entry* const entry = At(index);
+  entry->key = kFirstKey | index;
+  return entry;
+}
+
+void Loop::Impl::Free(Entry& entry) {
+  entry.ended = nullptr;
+  entry.session.reset();
+  absl::MutexLock lock(&mu);
+  entries_free.push_back(&entry);
+}
+
+Loop::Impl::Entry* Loop::Impl::Enter(uint64_t key) {
+  Entry* const entry = At(static_cast<uint32_t>(key));
+  uint64_t state = entry->state.load(std::memory_order_acquire);
+  do {
+    if (state >> 32 != key >> 32 || (state & kGone) != 0) return nullptr;
+  } while (!entry->state.compare_exchange_weak(state, state + 1));
+  return entry;
+}
+
+void Loop::Impl::Leave(Entry& entry, bool gone) {
+  if (gone) entry.state.fetch_or(kGone);
+  const uint64_t before = entry.state.fetch_sub(1);
+  if ((before & kGone) == 0 || (before & kUsers) != 1) return;
   // Nobody can enter any more: this is the last thread.
-  epoll_ctl(set.get(), EPOLL_CTL_DEL, entry->session->descriptor(), nullptr);
-  if (entry->ended) entry->ended();
-  entry->ended = nullptr;
-  entry->session.reset();
+  epoll_ctl(set.get(), EPOLL_CTL_DEL, entry.session->descriptor(), nullptr);
+  if (entry.ended) entry.ended();
+  Free(entry);
 }
 
 void Loop::Impl::Rearm(const Entry& entry) {
@@ -101,65 +134,90 @@ void Loop::Impl::Rearm(const Entry& entry) {
 
 // Takes one request, and sees to it that what waits behind it is reported to
 // another thread before this one starts on it: it may take long.
-void Loop::Impl::ServeOne(size_t index, uint64_t key,
-                          std::unique_ptr<Session::Buffer>& buffer) {
-  const std::shared_ptr<Entry> entry = Enter(key);
+void Loop::Impl::ServeOne(size_t index, uint64_t key, Session::Buffer& buffer) {
+  Entry* const entry = Enter(key);
   if (entry == nullptr) return;
   Session& session = *entry->session;
-  const Session::Progress progress = session.Receive(*buffer);
+  const Session::Progress progress = session.Receive(buffer);
   if (progress == Session::Progress::kServed) {
     if (HasMore(session.descriptor())) Rearm(*entry);
-    if (stuck.load(std::memory_order_relaxed) > 0 && Park(entry, buffer)) {
+    if (kept.load(std::memory_order_relaxed) > 0 && Park(*entry, buffer)) {
       return;
     }
-    Work(index, entry, *buffer);
+    Work(index, *entry, buffer);
   }
   // FUSE_DESTROY ends a session whose descriptor has nothing more to tell.
-  Leave(entry, progress == Session::Progress::kEnded || session.ended());
+  Leave(*entry, progress == Session::Progress::kEnded || session.ended());
 }
 
-void Loop::Impl::Work(size_t index, const std::shared_ptr<Entry>& entry,
-                      Session::Buffer& buffer) {
-  table.Begin({index, entry->key, buffer.request(), NowNanoseconds()});
-  entry->session->Process(buffer);
+void Loop::Impl::Work(size_t index, Entry& entry, Session::Buffer& buffer) {
+  const RequestId request = buffer.request();
+  table.Begin({index, entry.key, request, NowNanoseconds()});
+  entry.session->Process(buffer);
   table.End(index);
+  if (request.opcode == FUSE_INIT) StartSeats(entry);
 }
 
-bool Loop::Impl::Park(const std::shared_ptr<Entry>& entry,
-                      std::unique_ptr<Session::Buffer>& buffer) {
-  const RequestId request = buffer->request();
-  if (!Session::HasDeadline(request) ||
+bool Loop::Impl::HasRoom(uid_t uid, size_t bytes) const {
+  if (parked.size() >= kMostParked ||
+      parked_bytes.load() + bytes > options.max_parked_bytes) {
+    return false;
+  }
+  int count = 0;
+  for (const Parked& one : parked) {
+    if (one.request.uid != uid) continue;
+    ++count;
+    bytes += one.buffer->bytes();
+  }
+  return count < options.max_parked && bytes <= options.max_parked_bytes / 4;
+}
+
+bool Loop::Impl::Park(Entry& entry, const Session::Buffer& buffer) {
+  const RequestId request = buffer.request();
+  if (!Session::MayBeRefused(request) ||
       table.BusyFor(request.uid) < options.threads_per_uid) {
     return false;
   }
-  {
+  // A thread's own buffer holds the largest request.
+  std::unique_ptr<Session::Buffer> copy = buffer.Copy();
+  // One from a ring keeps its place there.
+  const Ring* const ring = entry.session->ring();
+  if (ring == nullptr || ring->HasRoom()) {
     absl::MutexLock lock(&park_mu);
-    const auto mine = std::count_if(
-        parked.begin(), parked.end(),
-        [&](const Parked& one) { return one.request.uid == request.uid; });
-    if (mine < options.max_parked && parked.size() < kMostParked) {
-      parked.push_back(
-          {entry, std::exchange(buffer, nullptr), request, NowNanoseconds()});
-      parked_count.store(static_cast<int>(parked.size()));
+    const size_t bytes = copy->bytes();
+    if (HasRoom(request.uid, bytes)) {
+      parked.push_back({&entry, std::move(copy), request, NowNanoseconds()});
+      parked_count.fetch_add(1);
+      parked_bytes.fetch_add(bytes);
+      return true;
     }
   }
-  if (buffer == nullptr) {
-    buffer = std::make_unique<Session::Buffer>();
-    return true;
-  }
   refused.fetch_add(1, std::memory_order_relaxed);
-  entry->session->Refuse(*buffer, EBUSY);
-  Leave(entry, entry->session->ended());
+  entry.session->Refuse(*copy, EBUSY);
+  Leave(entry, entry.session->ended());
   return true;
+}
+
+Loop::Impl::Parked Loop::Impl::Take(std::deque<Parked>::iterator one) {
+  Parked taken = std::move(*one);
+  parked.erase(one);
+  parked_count.fetch_sub(1);
+  parked_bytes.fetch_sub(taken.buffer->bytes());
+  return taken;
 }
 
 bool Loop::Impl::Unpark(Parked& found) {
   absl::MutexLock lock(&park_mu);
+  // Asked once for each: an app's many must not cost the others.
+  absl::flat_hash_set<uid_t> at_limit;
   for (auto one = parked.begin(); one != parked.end(); ++one) {
-    if (table.BusyFor(one->request.uid) >= options.threads_per_uid) continue;
-    found = std::move(*one);
-    parked.erase(one);
-    parked_count.store(static_cast<int>(parked.size()));
+    const uid_t uid = one->request.uid;
+    if (at_limit.contains(uid)) continue;
+    if (table.BusyFor(uid) >= options.threads_per_uid) {
+      at_limit.insert(uid);
+      continue;
+    }
+    found = Take(one);
     return true;
   }
   return false;
@@ -169,14 +227,14 @@ void Loop::Impl::ServeParked(size_t index) {
   while (parked_count.load() > 0 && !stopping.load()) {
     Parked one;
     if (!Unpark(one)) return;
-    Work(index, one.entry, *one.buffer);
-    Leave(one.entry, one.entry->session->ended());
+    Work(index, *one.entry, *one.buffer);
+    Leave(*one.entry, one.entry->session->ended());
   }
 }
 
 bool Loop::Impl::IsSpare() {
   int now = running.load();
-  while (now > options.threads + stuck.load()) {
+  while (now > options.threads + kept.load()) {
     if (running.compare_exchange_weak(now, now - 1)) return true;
   }
   return false;
@@ -190,7 +248,7 @@ void Loop::Impl::Run(size_t index) {
     LOG(ERROR) << "unshare(CLONE_FS): " << Describe(ErrnoStatus(errno));
   }
   const bool stands_in = index >= static_cast<size_t>(options.threads);
-  auto buffer = std::make_unique<Session::Buffer>();
+  Session::Buffer buffer;
   while (!stopping.load(std::memory_order_acquire)) {
     struct epoll_event event;
     const int got =
@@ -227,30 +285,33 @@ Loop::Stats Loop::stats() const {
   stats.threads = impl_->running.load();
   stats.stuck = impl_->stuck.load();
   stats.parked = impl_->parked_count.load();
+  stats.parked_bytes = impl_->parked_bytes.load();
+  impl_->CountRings(stats);
   stats.expired = impl_->expired.load();
   stats.refused = impl_->refused.load();
   stats.aborted = impl_->aborted.load();
+  stats.not_aborted = impl_->not_aborted.load();
   return stats;
 }
 
 absl::Status Loop::Add(std::shared_ptr<Session> session,
                        std::function<void()> ended) {
   const int descriptor = session->descriptor();
-  auto entry = std::make_shared<Impl::Entry>();
+  Impl::Entry* const entry = impl_->NewEntry();
+  if (entry == nullptr) {
+    return absl::ResourceExhaustedError("too many sessions");
+  }
   entry->session = std::move(session);
   entry->ended = std::move(ended);
-  {
-    absl::MutexLock lock(&impl_->mu);
-    entry->key = impl_->next_key++;
-    impl_->entries[entry->key] = entry;
-  }
+  const uint64_t generation = entry->key & ~uint64_t{UINT32_MAX};
+  entry->state.store(generation, std::memory_order_release);
   struct epoll_event event = {};
   event.events = kEvents;
   event.data.u64 = entry->key;
   if (epoll_ctl(impl_->set.get(), EPOLL_CTL_ADD, descriptor, &event) != 0) {
     const int error = errno;
-    absl::MutexLock lock(&impl_->mu);
-    impl_->entries.erase(entry->key);
+    entry->state.store(generation | Impl::kGone);
+    impl_->Free(*entry);
     return ErrnoStatus(error, "epoll_ctl");
   }
   return absl::OkStatus();
@@ -272,21 +333,29 @@ void Loop::Stop() {
     if (worker != nullptr) worker->thread.join();
     worker = nullptr;
   }
+  impl.JoinSeats(/*all=*/true);
   std::deque<Impl::Parked> parked;
   {
     absl::MutexLock lock(&impl.park_mu);
     parked.swap(impl.parked);
     impl.parked_count.store(0);
+    impl.parked_bytes.store(0);
   }
   for (const Impl::Parked& waiting : parked) {
     waiting.entry->session->Refuse(*waiting.buffer, ENOTCONN);
   }
-  absl::flat_hash_map<uint64_t, std::shared_ptr<Impl::Entry>> entries;
+  uint32_t made;
   {
     absl::MutexLock lock(&impl.mu);
-    entries.swap(impl.entries);
+    made = impl.entries_made;
   }
   // Sessions may be destroyed here, without the lock.
+  for (uint32_t i = 0; i < made; ++i) {
+    Impl::Entry& entry = *impl.At(i);
+    entry.state.fetch_or(Impl::kGone);
+    entry.session.reset();
+    entry.ended = nullptr;
+  }
 }
 
 }  // namespace fused::kernel

@@ -2,6 +2,7 @@
 #ifndef FUSED_KERNEL_LOOP_H_
 #define FUSED_KERNEL_LOOP_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -28,8 +29,14 @@ class Loop {
     // asks for waits, up to `max_parked` of its requests, and is then EBUSY.
     int threads_per_uid = 8;
     int max_parked = 128;
+    // Of memory that those take which wait, of all uids; a fourth of it is the
+    // most that one uid's take. Beyond it, EBUSY too.
+    size_t max_parked_bytes = size_t{64} << 20;
     // A thread is stuck when a request takes it longer.
     absl::Duration stuck = absl::Milliseconds(250);
+    // The loop is staffed, and uids are limited, as for the stuck for so long
+    // after them: who comes with many slow requests comes again.
+    absl::Duration wary = absl::Seconds(5);
     // Then the request is answered ETIMEDOUT; ten times as much for those that
     // move data or look through a tree (FSYNC, FALLOCATE, COPY_FILE_RANGE,
     // RENAME). The handler goes on; its answer is not taken. Locks that are
@@ -38,6 +45,11 @@ class Loop {
     // When every thread is stuck and none has come back for so long, the
     // connections that hold them are aborted.
     absl::Duration abort_after = absl::Minutes(5);
+    // For a session whose requests come over io_uring: threads at each of its
+    // queues, of which there is one for each processor; and most threads in
+    // all, with those that stand in for stuck ones.
+    int seats_per_queue = 2;
+    int max_seats = 40;
     // Each thread gets a file system context of its own (unshare(CLONE_FS)),
     // so that an operation may set its umask.
     bool own_umask = true;
@@ -60,10 +72,17 @@ class Loop {
     int stuck = 0;
     // Requests that wait for others of their uid.
     int parked = 0;
+    size_t parked_bytes = 0;
+    // Threads that serve over io_uring.
+    int seats = 0;
+    int rings = 0;
+    size_t ring_bytes = 0;
     // Ever.
     uint64_t expired = 0;
     uint64_t refused = 0;
     uint64_t aborted = 0;
+    // Connections that should have been, and could not.
+    uint64_t not_aborted = 0;
   };
   Stats stats() const;
 

@@ -3,6 +3,8 @@
 #ifndef FUSED_KERNEL_LOOP_IMPL_H_
 #define FUSED_KERNEL_LOOP_IMPL_H_
 
+#include <sys/types.h>
+
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -15,7 +17,6 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "kernel/fd.h"
@@ -28,7 +29,8 @@ namespace fused::kernel {
 // In the epoll set.
 inline constexpr uint64_t kWakeKey = 0;
 inline constexpr uint64_t kUnparkedKey = 1;
-inline constexpr uint64_t kFirstKey = 2;
+// A session's: its entry's generation, which is not 0, and index.
+inline constexpr uint64_t kFirstKey = uint64_t{1} << 32;
 
 // CLOCK_MONOTONIC.
 inline int64_t NowNanoseconds() {
@@ -38,13 +40,17 @@ inline int64_t NowNanoseconds() {
 }
 
 struct Loop::Impl {
+  // In an entry's state.
+  static constexpr uint64_t kGone = uint64_t{1} << 31;
+  static constexpr uint64_t kUsers = kGone - 1;
+
   struct Entry {
+    // Its generation, kGone, and how many threads are in it.
+    std::atomic<uint64_t> state{kGone};
+    // Not written while `state` lets threads in.
     uint64_t key = 0;
     std::shared_ptr<Session> session;
     std::function<void()> ended;
-    // Both guarded by `mu`.
-    int users = 0;
-    bool gone = false;
   };
 
   struct Worker {
@@ -52,36 +58,67 @@ struct Loop::Impl {
     std::atomic<bool> left{false};
   };
 
+  // A thread at a queue of a session's ring.
+  struct Seat {
+    size_t slot = 0;  // in the table
+    uint64_t key = 0;
+    int queue = 0;
+    bool stands_in = false;
+    std::weak_ptr<Session> session;
+    std::thread thread;
+    std::atomic<bool> left{false};
+  };
+
   // A request that waits for others of its uid.
   struct Parked {
-    std::shared_ptr<Entry> entry;  // entered
-    std::unique_ptr<Session::Buffer> buffer;
+    Entry* entry = nullptr;                   // entered
+    std::unique_ptr<Session::Buffer> buffer;  // of the request's own size
     RequestId request;
     int64_t since = 0;
   };
 
   explicit Impl(const Options& options) : options(options) {}
+  ~Impl();
   absl::Status Open();
   void Run(size_t index);
-  void ServeOne(size_t index, uint64_t key,
-                std::unique_ptr<Session::Buffer>& buffer);
-  void Work(size_t index, const std::shared_ptr<Entry>& entry,
-            Session::Buffer& buffer);
-  // Null where it has gone.
-  std::shared_ptr<Entry> Enter(uint64_t key) ABSL_LOCKS_EXCLUDED(mu);
-  void Leave(const std::shared_ptr<Entry>& entry, bool gone)
-      ABSL_LOCKS_EXCLUDED(mu);
+  void ServeOne(size_t index, uint64_t key, Session::Buffer& buffer);
+  void Work(size_t index, Entry& entry, Session::Buffer& buffer);
+  // A place for one more session; null where there are too many.
+  Entry* NewEntry() ABSL_LOCKS_EXCLUDED(mu);
+  Entry* At(uint32_t index) const;
+  // Null where it has gone. Takes no lock.
+  Entry* Enter(uint64_t key);
+  void Leave(Entry& entry, bool gone) ABSL_LOCKS_EXCLUDED(mu);
+  void Free(Entry& entry) ABSL_LOCKS_EXCLUDED(mu);
   // Has the set report the session again, to any thread, if it is readable.
   void Rearm(const Entry& entry);
 
   // False: it is to be served now.
-  bool Park(const std::shared_ptr<Entry>& entry,
-            std::unique_ptr<Session::Buffer>& buffer)
+  bool Park(Entry& entry, const Session::Buffer& buffer)
       ABSL_LOCKS_EXCLUDED(park_mu);
+  bool HasRoom(uid_t uid, size_t bytes) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(park_mu);
+  // Takes it out of those that wait.
+  Parked Take(std::deque<Parked>::iterator one)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(park_mu);
   // One that may be served, if there is one.
   bool Unpark(Parked& parked) ABSL_LOCKS_EXCLUDED(park_mu);
   void ServeParked(size_t index);
   void ExpireParked(int64_t now) ABSL_LOCKS_EXCLUDED(park_mu);
+
+  // Seats at the queues of the session's ring, where it has one. loop_ring.cc.
+  void StartSeats(Entry& entry);
+  bool AddSeat(const Entry& entry, int queue, bool stands_in)
+      ABSL_LOCKS_EXCLUDED(seats_mu);
+  void RunSeat(const Seat& seat, Session& session);
+  void ServeSeat(const Seat& seat, Session& session, Session::Buffer& buffer);
+  // One more for each that is stuck. Whether a session has as many as it may,
+  // and all of them are stuck.
+  bool StaffSeats(const std::vector<WorkerTable::Work>& stuck_seats)
+      ABSL_LOCKS_EXCLUDED(seats_mu);
+  void CountRings(Stats& stats) ABSL_LOCKS_EXCLUDED(seats_mu);
+  // Joins those that have left, or makes all leave.
+  void JoinSeats(bool all) ABSL_LOCKS_EXCLUDED(seats_mu);
 
   // Of the watching thread.
   void Watch();
@@ -89,6 +126,8 @@ struct Loop::Impl {
   bool Look();
   void Expire(const WorkerTable::Work& work);
   void Staff(int stuck_now);
+  // What is kept ready for those that were stuck lately.
+  int Keep(int stuck_now, int64_t now);
   bool AddWorker();
   void AbortStuck(const std::vector<WorkerTable::Work>& stuck_now);
   // Whether a thread that stands in for another is needed no more.
@@ -103,23 +142,38 @@ struct Loop::Impl {
   WorkerTable table;
   std::atomic<int> running{0};
   std::atomic<int> stuck{0};
+  // The most that were stuck lately (Options::wary).
+  std::atomic<int> kept{0};
   std::atomic<uint64_t> expired{0};
   std::atomic<uint64_t> refused{0};
   std::atomic<uint64_t> aborted{0};
+  std::atomic<uint64_t> not_aborted{0};
 
+  // Entries are never freed while the loop lives, and used again: who has a key
+  // can ask for its entry without a lock.
+  static constexpr uint32_t kChunk = 64;
+  static constexpr uint32_t kChunks = 4096;
+  std::array<std::atomic<Entry*>, kChunks> chunks{};
   absl::Mutex mu;
-  uint64_t next_key ABSL_GUARDED_BY(mu) = kFirstKey;
-  absl::flat_hash_map<uint64_t, std::shared_ptr<Entry>> entries
-      ABSL_GUARDED_BY(mu);
+  uint32_t entries_made ABSL_GUARDED_BY(mu) = 0;
+  std::vector<Entry*> entries_free ABSL_GUARDED_BY(mu);
+
+  absl::Mutex seats_mu;
+  std::array<std::unique_ptr<Seat>, WorkerTable::kSeats> seats
+      ABSL_GUARDED_BY(seats_mu);
+  bool seats_end ABSL_GUARDED_BY(seats_mu) = false;
 
   absl::Mutex park_mu;
   std::deque<Parked> parked ABSL_GUARDED_BY(park_mu);
+  // Written under `park_mu`.
   std::atomic<int> parked_count{0};
+  std::atomic<size_t> parked_bytes{0};
 
   // The watching thread's, and Start()'s and Stop()'s before and after it.
   std::array<std::unique_ptr<Worker>, WorkerTable::kMost> workers;
-  std::array<int64_t, WorkerTable::kMost> told_late{};
+  std::array<int64_t, WorkerTable::kMost + WorkerTable::kSeats> told_late{};
   int most_threads = 0;
+  int64_t wary_until = 0;
   uint64_t done_before = 0;
   int64_t moved = 0;
 

@@ -25,6 +25,7 @@
 #include "kernel/session.h"
 #include "kernel/testing/scratch.h"
 #include "kernel/testing/single_file.h"
+#include "kernel/testing/uring_parameter.h"
 
 namespace fused::kernel {
 namespace {
@@ -33,7 +34,7 @@ namespace {
 class Mounted {
  public:
   Mounted(Loop& loop, const std::string& lower, const std::string& point,
-          const Session::Options& options = {})
+          const Session::Options& options)
       : point_(point), operations_(Fd(open(lower.c_str(), O_RDWR))) {
     FuseMountOptions mount_options;
     mount_options.source = "loop-test";
@@ -47,8 +48,11 @@ class Mounted {
     EXPECT_TRUE(AttachMount(mount->mount, point).ok());
     const absl::Status added = loop.Add(session_, [this] { ended_.Notify(); });
     EXPECT_TRUE(added.ok()) << added;
+    uring_ = options.uring;
   }
   ~Mounted() {
+    EXPECT_EQ(session_->connection().uring, uring_);
+    EXPECT_EQ(session_->ring() != nullptr, uring_);
     if (ended_.HasBeenNotified()) return;
     EXPECT_TRUE(DetachMount(point_).ok());
     ended_.WaitForNotification();
@@ -65,12 +69,21 @@ class Mounted {
   SingleFile operations_;
   std::shared_ptr<Session> session_;
   absl::Notification ended_;
+  bool uring_ = false;
 };
 
-class LoopMountTest : public testing::Test {
+// With requests from /dev/fuse, and over io_uring.
+class LoopMountTest : public testing::TestWithParam<bool> {
  protected:
   void SetUp() override {
     if (!CanMount()) GTEST_SKIP() << "needs root and /dev/fuse";
+    if (GetParam()) {
+      parameter_ = std::make_unique<UringParameter>();
+      if (!parameter_->set()) {
+        GTEST_SKIP() << "the fuse module's enable_uring cannot be set here";
+      }
+    }
+    options_.uring = GetParam();
     absl::StatusOr<std::unique_ptr<Loop>> loop = Loop::Start({});
     ASSERT_TRUE(loop.ok()) << loop.status();
     loop_ = *std::move(loop);
@@ -79,8 +92,15 @@ class LoopMountTest : public testing::Test {
 
   ScratchDirectory scratch_;
   std::string lower_;
+  std::unique_ptr<UringParameter> parameter_;
+  Session::Options options_;
   std::unique_ptr<Loop> loop_;
 };
+
+INSTANTIATE_TEST_SUITE_P(Transports, LoopMountTest, testing::Bool(),
+                         [](const auto& info) {
+                           return info.param ? "Uring" : "Dev";
+                         });
 
 std::string ReadAll(const std::string& path) {
   const Fd fd(open(path.c_str(), O_RDONLY));
@@ -91,8 +111,8 @@ std::string ReadAll(const std::string& path) {
   return std::string(buffer, size > 0 ? static_cast<size_t>(size) : 0);
 }
 
-TEST_F(LoopMountTest, ServesReadsByTheDaemon) {
-  Session::Options options;
+TEST_P(LoopMountTest, ServesReadsByTheDaemon) {
+  Session::Options options = options_;
   options.passthrough = false;
   Mounted mounted(*loop_, lower_, scratch_.MakeDirectory("m"), options);
   EXPECT_EQ(ReadAll(mounted.file()), "some text");
@@ -104,8 +124,8 @@ TEST_F(LoopMountTest, ServesReadsByTheDaemon) {
                "turned off");
 }
 
-TEST_F(LoopMountTest, PassthroughCostsNoRequests) {
-  Mounted mounted(*loop_, lower_, scratch_.MakeDirectory("m"));
+TEST_P(LoopMountTest, PassthroughCostsNoRequests) {
+  Mounted mounted(*loop_, lower_, scratch_.MakeDirectory("m"), options_);
   struct stat stat;
   ASSERT_EQ(::stat(mounted.file().c_str(), &stat), 0);
   ASSERT_TRUE(mounted.session()->initialized());
@@ -135,8 +155,8 @@ TEST_F(LoopMountTest, PassthroughCostsNoRequests) {
   EXPECT_EQ(mounted.session()->backing().stats().registered, 1u);
 }
 
-TEST_F(LoopMountTest, SharedMappingOfADaemonServedFileWorks) {
-  Session::Options options;
+TEST_P(LoopMountTest, SharedMappingOfADaemonServedFileWorks) {
+  Session::Options options = options_;
   options.passthrough = false;
   Mounted mounted(*loop_, lower_, scratch_.MakeDirectory("m"), options);
   const Fd fd(open(mounted.file().c_str(), O_RDWR));
@@ -150,8 +170,8 @@ TEST_F(LoopMountTest, SharedMappingOfADaemonServedFileWorks) {
   EXPECT_EQ(ReadAll(lower_), "Xome text");
 }
 
-TEST_F(LoopMountTest, EndsOnceWhenUnmounted) {
-  Mounted mounted(*loop_, lower_, scratch_.MakeDirectory("m"));
+TEST_P(LoopMountTest, EndsOnceWhenUnmounted) {
+  Mounted mounted(*loop_, lower_, scratch_.MakeDirectory("m"), options_);
   EXPECT_EQ(ReadAll(mounted.file()), "some text");
   ASSERT_TRUE(DetachMount(mounted.point()).ok());
   mounted.ended().WaitForNotification();  // a second call would abort
@@ -162,11 +182,12 @@ TEST_F(LoopMountTest, EndsOnceWhenUnmounted) {
   EXPECT_EQ(mounted.operations().destroys(), 1);
 }
 
-TEST_F(LoopMountTest, ManySessionsAreServedAtOnce) {
+TEST_P(LoopMountTest, ManySessionsAreServedAtOnce) {
   std::vector<std::unique_ptr<Mounted>> mounts;
   for (int i = 0; i < 50; ++i) {
     mounts.push_back(std::make_unique<Mounted>(
-        *loop_, lower_, scratch_.MakeDirectory(absl::StrCat("m", i))));
+        *loop_, lower_, scratch_.MakeDirectory(absl::StrCat("m", i)),
+        options_));
   }
   std::vector<std::thread> threads;
   for (int t = 0; t < 8; ++t) {
@@ -202,12 +223,12 @@ class SlowFile : public SingleFile {
   absl::Notification proceed;
 };
 
-TEST_F(LoopMountTest, ASlowRequestHoldsUpNobodyElse) {
+TEST_P(LoopMountTest, ASlowRequestHoldsUpNobodyElse) {
   SlowFile operations(Fd(open(lower_.c_str(), O_RDWR)));
   absl::StatusOr<FuseMount> mount = CreateFuseMount({});
   ASSERT_TRUE(mount.ok()) << mount.status();
   absl::StatusOr<std::unique_ptr<Session>> created =
-      Session::Create({}, &operations, std::move(mount->device));
+      Session::Create(options_, &operations, std::move(mount->device));
   ASSERT_TRUE(created.ok());
   const std::shared_ptr<Session> session = *std::move(created);
   const std::string point = scratch_.MakeDirectory("slow");
@@ -234,7 +255,7 @@ TEST_F(LoopMountTest, ASlowRequestHoldsUpNobodyElse) {
   ended.WaitForNotification();
 }
 
-TEST_F(LoopMountTest, MoreSessionsThanThreadSpecificKeys) {
+TEST_P(LoopMountTest, MoreSessionsThanThreadSpecificKeys) {
   // Libfuse makes one for each session; a process has 1024.
   std::vector<std::unique_ptr<Session>> sessions;
   SingleFile operations(Fd(open(lower_.c_str(), O_RDWR)));

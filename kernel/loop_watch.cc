@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -48,20 +49,18 @@ void Loop::Impl::ExpireParked(int64_t now) {
   {
     absl::MutexLock lock(&park_mu);
     while (!parked.empty() && now - parked.front().since > deadline) {
-      late.push_back(std::move(parked.front()));
-      parked.pop_front();
+      late.push_back(Take(parked.begin()));
     }
-    parked_count.store(static_cast<int>(parked.size()));
   }
   for (const Parked& one : late) {
     expired.fetch_add(1, std::memory_order_relaxed);
     one.entry->session->Refuse(*one.buffer, ETIMEDOUT);
-    Leave(one.entry, one.entry->session->ended());
+    Leave(*one.entry, one.entry->session->ended());
   }
 }
 
 void Loop::Impl::Expire(const WorkerTable::Work& work) {
-  const std::shared_ptr<Entry> entry = Enter(work.session);
+  Entry* const entry = Enter(work.session);
   if (entry == nullptr) return;
   if (Session::HasDeadline(work.request)) {
     LOG(WARNING) << "a request (opcode " << work.request.opcode << ", uid "
@@ -70,7 +69,7 @@ void Loop::Impl::Expire(const WorkerTable::Work& work) {
     expired.fetch_add(1, std::memory_order_relaxed);
     entry->session->Expire(work.request);
   }
-  Leave(entry, false);
+  Leave(*entry, false);
 }
 
 bool Loop::Impl::AddWorker() {
@@ -78,17 +77,31 @@ bool Loop::Impl::AddWorker() {
     if (workers[i] != nullptr) continue;
     workers[i] = std::make_unique<Worker>();
     running.fetch_add(1);
-    workers[i]->thread = std::thread([this, i, worker = workers[i].get()] {
-      Run(i);
-      worker->left.store(true);
-    });
+    try {
+      workers[i]->thread = std::thread([this, i, worker = workers[i].get()] {
+        Run(i);
+        worker->left.store(true);
+      });
+    } catch (const std::system_error& error) {
+      // A limit of threads. The next look tries again.
+      LOG_EVERY_N_SEC(ERROR, 60)
+          << "no thread in place of a stuck one: " << error.what();
+      running.fetch_sub(1);
+      workers[i] = nullptr;
+      return false;
+    }
     return true;
   }
   return false;
 }
 
+int Loop::Impl::Keep(int stuck_now, int64_t now) {
+  if (stuck_now >= kept.load() || now >= wary_until) kept.store(stuck_now);
+  if (stuck_now > 0) wary_until = now + absl::ToInt64Nanoseconds(options.wary);
+  return kept.load();
+}
+
 void Loop::Impl::Staff(int stuck_now) {
-  stuck.store(stuck_now);
   for (std::unique_ptr<Worker>& worker : workers) {
     if (worker == nullptr || !worker->left.load()) continue;
     worker->thread.join();
@@ -105,13 +118,16 @@ void Loop::Impl::AbortStuck(const std::vector<WorkerTable::Work>& stuck_now) {
   absl::flat_hash_set<uint64_t> sessions;
   for (const WorkerTable::Work& work : stuck_now) sessions.insert(work.session);
   for (const uint64_t key : sessions) {
-    const std::shared_ptr<Entry> entry = Enter(key);
+    Entry* const entry = Enter(key);
     if (entry == nullptr) continue;
     const absl::Status status = entry->session->Abort();
     LOG(ERROR) << "no request has moved for " << options.abort_after
-               << ": a connection is aborted: " << Describe(status);
-    aborted.fetch_add(1, std::memory_order_relaxed);
-    Leave(entry, false);
+               << (status.ok() ? ": a connection is aborted"
+                               : ": a connection can't be aborted: ")
+               << (status.ok() ? "" : Describe(status));
+    (status.ok() ? aborted : not_aborted)
+        .fetch_add(1, std::memory_order_relaxed);
+    Leave(*entry, false);
   }
   most_threads = std::min<int>(most_threads + options.threads,
                                static_cast<int>(WorkerTable::kMost));
@@ -122,10 +138,13 @@ bool Loop::Impl::Look() {
   const int64_t limit = absl::ToInt64Nanoseconds(options.stuck);
   const int64_t deadline = absl::ToInt64Nanoseconds(options.deadline);
   std::vector<WorkerTable::Work> stuck_now;
+  std::vector<WorkerTable::Work> stuck_seats;
   bool busy = false;
   table.ForEach([&](const WorkerTable::Work& work) {
     busy = true;
-    if (now - work.since >= limit) stuck_now.push_back(work);
+    if (now - work.since < limit) return;
+    stuck_now.push_back(work);
+    if (work.worker >= WorkerTable::kMost) stuck_seats.push_back(work);
   });
   for (const WorkerTable::Work& work : stuck_now) {
     const int64_t patience = Patience(work.request.opcode);
@@ -136,15 +155,18 @@ bool Loop::Impl::Look() {
     Expire(work);
   }
   ExpireParked(now);
-  Staff(static_cast<int>(stuck_now.size()));
+  stuck.store(static_cast<int>(stuck_now.size()));
+  const int stuck_threads =
+      static_cast<int>(stuck_now.size() - stuck_seats.size());
+  Staff(Keep(stuck_threads, now));
+  const bool full = StaffSeats(stuck_seats);
   // Whom a thread that came back has made room for.
   if (parked_count.load() > 0) {
     const uint64_t one = 1;
     (void)!write(unparked.get(), &one, sizeof(one));
   }
   const uint64_t done = table.done();
-  if (done != done_before ||
-      static_cast<int>(stuck_now.size()) < most_threads) {
+  if (done != done_before || (stuck_threads < most_threads && !full)) {
     done_before = done;
     moved = now;
   } else if (now - moved >= absl::ToInt64Nanoseconds(options.abort_after)) {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
@@ -96,6 +97,13 @@ absl::StatusOr<Fd> Reopen(int fd, int flags) {
     if (opened >= 0) return Fd(opened);
     if (errno != EINTR) return ErrnoStatus(errno);
   }
+}
+
+absl::StatusOr<Fd> OpenPath(int fd) {
+  Fd opened(open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLOEXEC));
+  if (opened.valid()) return opened;
+  // A sandbox may forbid it, with all that mounts.
+  return Reopen(fd, O_PATH);
 }
 
 absl::StatusOr<struct stat> Stat(int fd) {

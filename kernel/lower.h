@@ -44,6 +44,9 @@ absl::StatusOr<Fd> OpenBeneath(int root, const std::string& path,
 // symbolic link (ELOOP).
 absl::StatusOr<Fd> Reopen(int fd, int flags);
 
+// The same with O_PATH, and a symbolic link too, without a walk through /proc.
+absl::StatusOr<Fd> OpenPath(int fd);
+
 absl::StatusOr<struct stat> Stat(int fd);
 absl::StatusOr<struct stat> StatChild(int parent, const char* name);
 

@@ -2,10 +2,16 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
+#include <utility>
 
+#include "absl/log/log.h"
+#include "absl/status/statusor.h"
 #include "kernel/core.h"
 #include "kernel/libfuse.h"
 #include "kernel/packet.h"
+#include "kernel/ring.h"
+#include "kernel/status.h"
 #include "kernel/types.h"
 
 namespace fused::kernel {
@@ -32,6 +38,10 @@ constexpr uint64_t kWantedPosix = FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_DONT_MASK |
                                   FUSE_CAP_POSIX_ACL |
                                   FUSE_CAP_HANDLE_KILLPRIV_V2;
 
+// What a request over io_uring carries at most: each entry of a ring has room
+// for it, and passthrough takes most data.
+constexpr uint32_t kRingTransfer = 256 << 10;
+
 const char* AskForPassthrough(const SessionCore::Settings& settings,
                               fuse_conn_info* conn) {
   if (!settings.passthrough) return "turned off";
@@ -42,6 +52,29 @@ const char* AskForPassthrough(const SessionCore::Settings& settings,
   conn->max_backing_stack_depth =
       std::clamp<uint32_t>(settings.max_stack_depth, 1, 2) - 1;
   return "";
+}
+
+// Libfuse is not told: it would start rings of its own. Once the kernel has
+// been told, there is no way back to the device: so all that may fail comes
+// first.
+void AskForRing(SessionCore& core, fuse_conn_info* conn) {
+  if (!core.settings().uring ||
+      (conn->capable_ext & FUSE_CAP_OVER_IO_URING) == 0) {
+    return;
+  }
+  const uint32_t most = std::min(conn->max_write, kRingTransfer);
+  const absl::StatusOr<int> queues = ProcessorsPossible();
+  absl::StatusOr<std::unique_ptr<Ring>> ring =
+      queues.ok() ? Ring::Create(core.device(), *queues, most)
+                  : queues.status();
+  if (!ring.ok()) {
+    LOG(ERROR) << "FUSE over io_uring: " << Describe(ring.status());
+    return;
+  }
+  conn->max_write = most;
+  core.ring = *std::move(ring);
+  core.answers_init = true;
+  core.connection.uring = true;
 }
 
 }  // namespace
@@ -55,11 +88,9 @@ void Negotiate(void* user_data, fuse_conn_info* conn) {
   for (uint64_t flag = 1; flag != 0; flag <<= 1) {
     if ((wanted & flag) != 0) fuse_set_feature_flag(conn, flag);
   }
-  conn->max_write = std::min(conn->max_write, kMaxTransfer);
-  // FUSE_INTERRUPT does not come to libfuse.
-  conn->no_interrupt = 1;
-
   Connection& connection = core->connection;
+  conn->max_write = std::min(conn->max_write, kMaxTransfer);
+  AskForRing(*core, conn);
   connection.major = conn->proto_major;
   connection.minor = conn->proto_minor;
   connection.passthrough_reason = AskForPassthrough(settings, conn);

@@ -16,6 +16,7 @@
 
 #include "absl/log/log.h"
 #include "absl/status/status.h"
+#include "fuse_kernel.h"
 #include "kernel/core.h"
 #include "kernel/libfuse.h"
 #include "kernel/status.h"
@@ -39,29 +40,74 @@ fuse_entry_param ToEntryParam(const Entry& entry) {
   return param;
 }
 
+fuse_attr ToAttr(const struct stat& stat) {
+  fuse_attr attr = {};
+  attr.ino = stat.st_ino;
+  attr.size = static_cast<uint64_t>(stat.st_size);
+  attr.blocks = static_cast<uint64_t>(stat.st_blocks);
+  attr.atime = static_cast<uint64_t>(stat.st_atim.tv_sec);
+  attr.mtime = static_cast<uint64_t>(stat.st_mtim.tv_sec);
+  attr.ctime = static_cast<uint64_t>(stat.st_ctim.tv_sec);
+  attr.atimensec = static_cast<uint32_t>(stat.st_atim.tv_nsec);
+  attr.mtimensec = static_cast<uint32_t>(stat.st_mtim.tv_nsec);
+  attr.ctimensec = static_cast<uint32_t>(stat.st_ctim.tv_nsec);
+  attr.mode = stat.st_mode;
+  attr.nlink = static_cast<uint32_t>(stat.st_nlink);
+  attr.uid = stat.st_uid;
+  attr.gid = stat.st_gid;
+  attr.rdev = static_cast<uint32_t>(stat.st_rdev);
+  attr.blksize = static_cast<uint32_t>(stat.st_blksize);
+  return attr;
+}
+
+uint64_t Seconds(bool cache) { return static_cast<uint64_t>(Timeout(cache)); }
+
+fuse_entry_out ToEntryOut(const Entry& entry) {
+  fuse_entry_out out = {};
+  out.nodeid = entry.node;
+  out.generation = entry.generation;
+  out.entry_valid = Seconds(entry.cache_name);
+  out.attr_valid = Seconds(entry.attributes.cache);
+  out.attr = ToAttr(entry.attributes.stat);
+  return out;
+}
+
 }  // namespace
 
 Reply::Reply(fuse_req* request, SessionCore* core)
-    : request_(request), core_(core), unique_(SessionCore::CurrentUnique()) {
+    : request_(request),
+      core_(core),
+      unique_(SessionCore::CurrentUnique()),
+      owed_(true) {
   core_->Ref();
 }
 
 Reply::~Reply() {
   if (core_ == nullptr) return;  // moved away
-  if (fuse_req* request = Take(); request != nullptr) {
+  if (Take()) {
     core_->unanswered.fetch_add(1, std::memory_order_relaxed);
     LOG(ERROR) << "a request was dropped without an answer";
-    fuse_reply_err(request, EIO);
+    SendError(EIO);
   }
   core_->Unref();
 }
 
-fuse_req* Reply::Take() {
+bool Reply::Take() {
   if (interruptible_) {
     interruptible_ = false;
     core_->interrupts().Remove(unique_);
   }
-  return std::exchange(request_, nullptr);
+  return std::exchange(owed_, false);
+}
+
+bool Reply::SendError(int error) {
+  if (request_ != nullptr) return fuse_reply_err(request_, error) == 0;
+  return core_->Deliver(unique_, error, nullptr, 0);
+}
+
+template <typename T>
+bool Reply::SendBody(const T& body) {
+  return core_->Deliver(unique_, 0, &body, sizeof(body));
 }
 
 void Reply::Error(const absl::Status& status) {
@@ -69,14 +115,14 @@ void Reply::Error(const absl::Status& status) {
   // A success without a value would be taken for one by the kernel, and what
   // is no errno at all is refused by it.
   if (error <= 0 || strerrordesc_np(error) == nullptr) error = EIO;
-  if (fuse_req* request = Take(); request != nullptr) {
-    fuse_reply_err(request, error);
+  if (Take()) {
+    SendError(error);
   }
 }
 
 void StatusReply::Ok() {
-  if (fuse_req* request = Take(); request != nullptr) {
-    fuse_reply_err(request, 0);
+  if (Take()) {
+    SendError(0);
   }
 }
 
@@ -97,35 +143,46 @@ void StatusReply::OnInterrupt(std::function<void()> interrupted) {
 }
 
 bool EntryReply::Send(const Entry& entry) {
-  fuse_req* request = Take();
-  if (request == nullptr) return false;
+  if (!Take()) return false;
   // Node 0 would be a negative entry.
   if (entry.node == 0) {
-    fuse_reply_err(request, EIO);
+    SendError(EIO);
     return false;
   }
+  if (request_ == nullptr) return SendBody(ToEntryOut(entry));
   const fuse_entry_param param = ToEntryParam(entry);
-  return fuse_reply_entry(request, &param) == 0;
+  return fuse_reply_entry(request_, &param) == 0;
 }
 
 void EntryReply::NegativeCached() {
+  if (!Take()) return;
+  if (request_ == nullptr) {
+    fuse_entry_out out = {};
+    out.entry_valid = Seconds(true);
+    (void)SendBody(out);
+    return;
+  }
   fuse_entry_param param = {};
   param.entry_timeout = kForever;
-  if (fuse_req* request = Take(); request != nullptr) {
-    fuse_reply_entry(request, &param);
-  }
+  fuse_reply_entry(request_, &param);
 }
 
 void AttributesReply::Send(const Attributes& attributes) {
-  if (fuse_req* request = Take(); request != nullptr) {
-    fuse_reply_attr(request, &attributes.stat, Timeout(attributes.cache));
+  if (!Take()) return;
+  if (request_ == nullptr) {
+    fuse_attr_out out = {};
+    out.attr_valid = Seconds(attributes.cache);
+    out.attr = ToAttr(attributes.stat);
+    (void)SendBody(out);
+    return;
   }
+  fuse_reply_attr(request_, &attributes.stat, Timeout(attributes.cache));
 }
 
 void StatxReply::Send(const struct statx& attributes, bool cache) {
-  if (fuse_req* request = Take(); request != nullptr) {
+  if (Take()) {
     struct statx copy = attributes;
-    fuse_reply_statx(request, 0, &copy, Timeout(cache));
+    fuse_reply_statx(request_, 0, &copy, Timeout(cache));
   }
 }
 
@@ -155,73 +212,83 @@ void OpenFlags::Fill(fuse_file_info* info) const {
   info->noflush = noflush_ ? 1 : 0;
 }
 
+void OpenFlags::Fill(fuse_open_out* out) const {
+  out->fh = handle_;
+  out->backing_id = backing_id_;
+  if (backing_id_ > 0) out->open_flags |= FOPEN_PASSTHROUGH;
+  if (direct_io_) out->open_flags |= FOPEN_DIRECT_IO;
+  if (noflush_) out->open_flags |= FOPEN_NOFLUSH;
+}
+
 bool OpenReply::Send(const OpenFlags& flags) {
-  fuse_req* request = Take();
-  if (request == nullptr) return false;
+  if (!Take()) return false;
+  if (request_ == nullptr) {
+    fuse_open_out out = {};
+    flags.Fill(&out);
+    return SendBody(out);
+  }
   fuse_file_info info = {};
   flags.Fill(&info);
-  return fuse_reply_open(request, &info) == 0;
+  return fuse_reply_open(request_, &info) == 0;
 }
 
 bool OpenDirectoryReply::Send(HandleId handle, bool cache) {
-  fuse_req* request = Take();
-  if (request == nullptr) return false;
+  if (!Take()) return false;
   fuse_file_info info = {};
   info.fh = handle;
   info.cache_readdir = cache ? 1 : 0;
   // Else each open would drop what the one before it had read.
   info.keep_cache = cache ? 1 : 0;
-  return fuse_reply_open(request, &info) == 0;
+  return fuse_reply_open(request_, &info) == 0;
 }
 
 bool CreateReply::Send(const Entry& entry, const OpenFlags& flags) {
-  fuse_req* request = Take();
-  if (request == nullptr) return false;
+  if (!Take()) return false;
   if (entry.node == 0) {
-    fuse_reply_err(request, EIO);
+    SendError(EIO);
     return false;
   }
   const fuse_entry_param param = ToEntryParam(entry);
   fuse_file_info info = {};
   flags.Fill(&info);
-  return fuse_reply_create(request, &param, &info) == 0;
+  return fuse_reply_create(request_, &param, &info) == 0;
 }
 
 void DataReply::Send(std::string_view data) {
-  if (fuse_req* request = Take(); request != nullptr) {
-    fuse_reply_buf(request, data.data(), std::min(data.size(), size_));
+  if (Take()) {
+    fuse_reply_buf(request_, data.data(), std::min(data.size(), size_));
   }
 }
 
 void ReadlinkReply::Send(const char* target) {
-  if (fuse_req* request = Take(); request != nullptr) {
-    fuse_reply_readlink(request, target);
+  if (Take()) {
+    fuse_reply_readlink(request_, target);
   }
 }
 
 void WriteReply::Send(size_t written) {
-  if (fuse_req* request = Take(); request != nullptr) {
-    fuse_reply_write(request, written);
+  if (Take()) {
+    fuse_reply_write(request_, written);
   }
 }
 
 void StatfsReply::Send(const struct statvfs& value) {
-  if (fuse_req* request = Take(); request != nullptr) {
-    fuse_reply_statfs(request, &value);
+  if (Take()) {
+    fuse_reply_statfs(request_, &value);
   }
 }
 
 void XattrReply::SendSize(size_t size) {
-  if (fuse_req* request = Take(); request != nullptr) {
-    fuse_reply_xattr(request, size);
+  if (Take()) {
+    fuse_reply_xattr(request_, size);
   }
 }
 
 void XattrReply::Send(std::string_view value) {
   if (size_ == 0) return SendSize(value.size());
   if (value.size() > size_) return Error(ErrnoStatus(ERANGE));
-  if (fuse_req* request = Take(); request != nullptr) {
-    fuse_reply_buf(request, value.data(), value.size());
+  if (Take()) {
+    fuse_reply_buf(request_, value.data(), value.size());
   }
 }
 
@@ -232,26 +299,26 @@ void LockReply::Send(const LockRange& lock) {
   value.l_start = static_cast<off_t>(lock.start);
   value.l_len = static_cast<off_t>(lock.length);
   value.l_pid = lock.pid;
-  if (fuse_req* request = Take(); request != nullptr) {
-    fuse_reply_lock(request, &value);
+  if (Take()) {
+    fuse_reply_lock(request_, &value);
   }
 }
 
 void LseekReply::Send(off_t offset) {
-  if (fuse_req* request = Take(); request != nullptr) {
-    fuse_reply_lseek(request, offset);
+  if (Take()) {
+    fuse_reply_lseek(request_, offset);
   }
 }
 
 void PollReply::Send(unsigned events) {
-  if (fuse_req* request = Take(); request != nullptr) {
-    fuse_reply_poll(request, events);
+  if (Take()) {
+    fuse_reply_poll(request_, events);
   }
 }
 
 void IoctlReply::Send(int result, std::string_view output) {
-  if (fuse_req* request = Take(); request != nullptr) {
-    fuse_reply_ioctl(request, result, output.data(),
+  if (Take()) {
+    fuse_reply_ioctl(request_, result, output.data(),
                      std::min(output.size(), size_));
   }
 }
@@ -286,9 +353,8 @@ bool DirectoryReply::AddPlus(const char* name, const Entry& entry, off_t next) {
 }
 
 bool DirectoryReply::Send() {
-  fuse_req* request = Take();
-  if (request == nullptr) return false;
-  return fuse_reply_buf(request, buffer_.get(), used_) == 0;
+  if (!Take()) return false;
+  return fuse_reply_buf(request_, buffer_.get(), used_) == 0;
 }
 
 }  // namespace fused::kernel

@@ -28,6 +28,7 @@
 #include "kernel/types.h"
 
 struct fuse_file_info;
+struct fuse_open_out;
 struct fuse_req;
 struct statx;
 
@@ -42,6 +43,7 @@ class Reply {
       : request_(std::exchange(other.request_, nullptr)),
         core_(std::exchange(other.core_, nullptr)),
         unique_(other.unique_),
+        owed_(std::exchange(other.owed_, false)),
         interruptible_(std::exchange(other.interruptible_, false)) {}
   Reply& operator=(Reply&&) = delete;
   Reply(const Reply&) = delete;
@@ -52,19 +54,26 @@ class Reply {
   // `status` must not be OK.
   void Error(const absl::Status& status);
 
-  bool answered() const { return request_ == nullptr; }
+  bool answered() const { return !owed_; }
 
  protected:
   // Keeps the connection open for as long as the reply lives. To be made on
-  // the thread that serves the request.
+  // the thread that serves the request. `request` is null where libfuse has no
+  // part in it (kernel/direct.h).
   Reply(fuse_req* request, SessionCore* core);
 
-  // Marks it as answered and gives the request; null where it was answered.
-  fuse_req* Take();
+  // Marks it as answered. False: it was.
+  bool Take();
+
+  // Whether the kernel took it.
+  bool SendError(int error);
+  template <typename T>
+  bool SendBody(const T& body);
 
   fuse_req* request_;
   SessionCore* core_;
-  uint64_t unique_;             // the kernel's number of the request
+  uint64_t unique_;  // the kernel's number of the request
+  bool owed_;
   bool interruptible_ = false;  // OnInterrupt() was called
 };
 
@@ -124,6 +133,7 @@ class OpenFlags {
   friend class CreateReply;
   OpenFlags() = default;
   void Fill(fuse_file_info* info) const;
+  void Fill(fuse_open_out* out) const;
   HandleId handle_ = 0;
   int32_t backing_id_ = 0;
   bool direct_io_ = false;

@@ -26,36 +26,42 @@
 #include "absl/status/statusor.h"
 #include "kernel/abort.h"
 #include "kernel/core.h"
+#include "kernel/direct.h"
 #include "kernel/dispatch.h"
 #include "kernel/libfuse.h"
 #include "kernel/negotiate.h"
 #include "kernel/packet.h"
+#include "kernel/session_buffer.h"
 #include "kernel/status.h"
 
 namespace fused::kernel {
 namespace {
 
-// One request with its header, as large as it can be.
-constexpr size_t kPage = 4096;
-constexpr size_t kBufferSize = kMaxTransfer + kPage;
-// A WRITE's data begins on a page, so that it can be written with O_DIRECT.
-constexpr size_t kWriteHeader = sizeof(fuse_in_header) + sizeof(fuse_write_in);
+// Says FUSE_OVER_IO_URING in libfuse's answer to INIT.
+ssize_t WriteInitAnswer(SessionCore& core, const struct iovec* parts,
+                        int count) {
+  core.answers_init = false;
+  fuse_init_out out;
+  if (count == 2 && parts[1].iov_len == sizeof(out)) {
+    std::memcpy(&out, parts[1].iov_base, sizeof(out));
+    out.flags2 |= static_cast<uint32_t>(FUSE_OVER_IO_URING >> 32);
+    const struct iovec both[] = {parts[0], {&out, sizeof(out)}};
+    return core.Write(both, 2) == 0 ? 1 : -1;
+  }
+  // An error, or an answer of an older protocol.
+  core.connection.uring = false;
+  core.ring = nullptr;
+  return core.Write(parts, count) == 0 ? 1 : -1;
+}
 
 // Libfuse writes its answers through this. Whether the kernel took one is all
 // that matters to a reply, and any errno but ENOENT libfuse would print.
 ssize_t WriteAnswer(int /*fd*/, struct iovec* parts, int count, void* data) {
-  const int error = static_cast<SessionCore*>(data)->Write(parts, count);
-  if (error == 0) return 1;
-  // ENOENT: interrupted. ENODEV: unmounted. Others are a reply that the kernel
-  // could not make sense of, and the request stays open: the caller would wait
-  // for ever.
-  if (error != ENOENT && error != ENODEV && error != EPIPE) {
-    LOG(ERROR) << "the kernel refused a reply: "
-               << Describe(ErrnoStatus(error));
-    fuse_out_header header;
-    std::memcpy(&header, parts[0].iov_base, sizeof(header));
-    static_cast<SessionCore*>(data)->Answer(header.unique, EIO);
-  }
+  auto& core = *static_cast<SessionCore*>(data);
+  if (core.answers_init) return WriteInitAnswer(core, parts, count);
+  fuse_out_header header;
+  std::memcpy(&header, parts[0].iov_base, sizeof(header));
+  if (core.Took(header.unique, core.Write(parts, count))) return 1;
   errno = ENOENT;
   return -1;
 }
@@ -155,30 +161,6 @@ fuse_session* NewFuseSession(SessionCore* core, int device) {
 
 }  // namespace
 
-struct Session::Buffer::Impl {
-  Impl()
-      : memory(
-            static_cast<char*>(std::aligned_alloc(kPage, kPage + kBufferSize))),
-        start(memory.get() + kPage - kWriteHeader) {}
-
-  struct Free {
-    void operator()(char* p) const { std::free(p); }
-  };
-  std::unique_ptr<char, Free> memory;
-  char* start;
-  size_t size = 0;  // of the packet in it
-};
-
-Session::Buffer::Buffer() : impl_(std::make_unique<Impl>()) {}
-Session::Buffer::~Buffer() = default;
-
-RequestId Session::Buffer::request() const {
-  if (impl_->size < sizeof(fuse_in_header)) return {};
-  fuse_in_header header;
-  std::memcpy(&header, impl_->start, sizeof(header));
-  return {header.unique, header.opcode, header.uid};
-}
-
 absl::StatusOr<std::unique_ptr<Session>> Session::Create(
     const Options& options, Operations* operations, Fd device,
     std::unique_ptr<BackingDevice> fake_backing) {
@@ -186,9 +168,10 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(
   if (flags < 0 || fcntl(device.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
     return ErrnoStatus(errno, "FUSE device");
   }
-  auto* core = new SessionCore(
-      {options.passthrough, options.max_stack_depth, options.posix}, operations,
-      options.backing, device.get(), std::move(fake_backing));
+  auto* core = new SessionCore({options.passthrough, options.max_stack_depth,
+                                options.posix, options.uring},
+                               operations, options.backing, device.get(),
+                               std::move(fake_backing));
   std::unique_ptr<Session> session(new Session(core));
   fuse_session* fuse = NewFuseSession(core, device.get());
   if (fuse == nullptr) {
@@ -241,6 +224,14 @@ Session::Progress Session::Receive(Buffer& buffer) {
   return Progress::kEnded;
 }
 
+bool Session::Accept(Buffer& buffer) {
+  core_->Enter();
+  if (!core_->ended()) return true;
+  // Its superblock is going; what is asked for still must not wait.
+  Refuse(buffer, ENOTCONN);
+  return false;
+}
+
 void Session::Leave() {
   if (core_->Leave() && initialized()) core_->operations()->Destroy();
 }
@@ -262,6 +253,11 @@ bool Session::HasDeadline(const RequestId& request) {
   // A count that is not told is lost; the others make and end the connection.
   return request.unique != 0 && !HasNoAnswer(request.opcode) &&
          request.opcode != FUSE_INIT && request.opcode != FUSE_DESTROY;
+}
+
+bool Session::MayBeRefused(const RequestId& request) {
+  return HasDeadline(request) && request.opcode != FUSE_RELEASE &&
+         request.opcode != FUSE_RELEASEDIR && request.opcode != FUSE_FLUSH;
 }
 
 void Session::Expire(const RequestId& request) {
@@ -308,6 +304,10 @@ void Session::Handle(std::string_view packet) {
                  EIO};
     } else if (IsXattr(header.opcode) && !core_->settings().posix) {
       verdict = {PacketVerdict::Kind::kRefuse, ENOSYS};
+    } else if (header.opcode == FUSE_SETLKW && core_->ring != nullptr &&
+               !core_->ring->HasRoom()) {
+      // It would keep an entry, perhaps the one that the unlock needs.
+      verdict = {PacketVerdict::Kind::kRefuse, ENOLCK};
     }
   }
   switch (verdict.kind) {
@@ -339,7 +339,7 @@ void Session::Dispatch(const fuse_in_header& header, std::string_view packet) {
       return;
     }
     default:
-      PassToLibfuse(header, packet);
+      if (!ServeDirectly(*core_, header, packet)) PassToLibfuse(header, packet);
   }
 }
 
@@ -387,6 +387,8 @@ bool Session::initialized() const {
 }
 
 bool Session::ended() const { return core_->ended(); }
+
+Ring* Session::ring() const { return core_->ring.get(); }
 
 const Connection& Session::connection() const { return core_->connection; }
 

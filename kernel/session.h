@@ -2,6 +2,7 @@
 #ifndef FUSED_KERNEL_SESSION_H_
 #define FUSED_KERNEL_SESSION_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -13,6 +14,7 @@
 #include "kernel/fd.h"
 #include "kernel/operations.h"
 #include "kernel/packet.h"  // IWYU pragma: export
+#include "kernel/ring.h"
 #include "kernel/types.h"
 #include "kernel/worker_table.h"
 
@@ -35,6 +37,9 @@ class Session {
     // session, after Operations::Received (one for each connection and
     // kind: then the kernel stops asking).
     bool posix = false;
+    // Ask for FUSE over io_uring. Where the kernel agrees (connection().uring),
+    // the loop is to have seats at ring(), or nothing is answered.
+    bool uring = false;
     BackingRegistry::Options backing;
   };
 
@@ -74,11 +79,18 @@ class Session {
   // buffer has gone there.
   Progress Receive(Buffer& buffer);
   void Process(Buffer& buffer);
+  // For what came from the ring, in `buffer` already: in the stead of
+  // Receive(). False: the session has ended.
+  bool Accept(Buffer& buffer);
   // Instead of Process(): answers what was received with `error`.
   void Refuse(Buffer& buffer, int error);
 
   // Whether the request has an answer that can come too late.
   static bool HasDeadline(const RequestId& request);
+  // Whether it may be answered with an error without having been handled. The
+  // kernel takes any answer for the end of a handle or of a close, and tells
+  // nobody: what they hold would be held for ever.
+  static bool MayBeRefused(const RequestId& request);
   // Answers it ETIMEDOUT, from any thread, and counts it. What its handler says
   // later the kernel does not take, as if the request had been interrupted.
   void Expire(const RequestId& request);
@@ -93,6 +105,8 @@ class Session {
 
   bool initialized() const;
   bool ended() const;
+  // Null where requests come from the descriptor. Only where initialized().
+  Ring* ring() const;
 
   // What was agreed at INIT. Only where initialized().
   const Connection& connection() const;
@@ -147,9 +161,20 @@ class Session::Buffer {
   // Of what was received.
   RequestId request() const;
 
+  // Another one that holds what was received and has room for no more: to be
+  // processed, never to receive.
+  std::unique_ptr<Buffer> Copy() const;
+  // What it has allocated.
+  size_t bytes() const;
+
+  // Holds no memory of its own: what comes over a ring is put into it.
+  static std::unique_ptr<Buffer> Empty();
+  void Put(std::string_view packet);
+
  private:
   friend class Session;
   struct Impl;
+  explicit Buffer(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

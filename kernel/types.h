@@ -80,6 +80,8 @@ struct Connection {
   const char* passthrough_reason = "";
   uint32_t max_write = 0;
   bool inc_epoch = false;
+  // Requests come over io_uring, but for FORGET and INTERRUPT.
+  bool uring = false;
 };
 
 }  // namespace fused::kernel

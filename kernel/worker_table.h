@@ -22,7 +22,9 @@ struct RequestId {
 // no lock and shares no cache line with another worker.
 class WorkerTable {
  public:
+  // Threads that serve any session, and behind them seats of rings.
   static constexpr size_t kMost = 320;
+  static constexpr size_t kSeats = 256;
 
   struct Work {
     size_t worker = 0;
@@ -54,7 +56,7 @@ class WorkerTable {
   // Calls `each` with what every busy worker is at.
   template <typename Each>
   void ForEach(const Each& each) const {
-    for (size_t i = 0; i < kMost; ++i) {
+    for (size_t i = 0; i < slots_.size(); ++i) {
       const Slot& slot = slots_[i];
       const uint64_t before = slot.sequence.load(std::memory_order_acquire);
       Work work;
@@ -100,7 +102,7 @@ class WorkerTable {
     std::atomic<uint64_t> done{0};
   };
 
-  std::array<Slot, kMost> slots_;
+  std::array<Slot, kMost + kSeats> slots_;
 };
 
 }  // namespace fused::kernel

@@ -163,6 +163,16 @@ v1::AppDirectory Apps::ToMessage() const {
   return message;
 }
 
+size_t Apps::CountBytes() {
+  if (bytes_.has_value()) return *bytes_;
+  bytes_ = 0;
+  for (size_t i = 0; i < places_.size(); ++i) {
+    if (places_[i].app != nullptr) *bytes_ += BytesOf(*places_[i].app);
+  }
+  for (const auto& grant : *grants_) *bytes_ += BytesOf(*grant);
+  return *bytes_;
+}
+
 bool Apps::IsWorn() const {
   constexpr size_t kMostNames = 256;
   return packages_.changed() > kMostNames ||
@@ -202,6 +212,7 @@ AppIndex Apps::Join(uint32_t place, std::shared_ptr<const v1::App> app) {
   // In the directory's order.
   places.insert(std::upper_bound(places.begin(), places.end(), place), place);
   if (place == places_.size()) places_.push_back({});
+  if (bytes_.has_value()) *bytes_ += BytesOf(*app);
   places_.Mutable(place) = {std::move(app), index};
   ++count_;
   return index;
@@ -213,6 +224,7 @@ AppIndex Apps::Leave(uint32_t place) {
   entry.places.erase(
       std::find(entry.places.begin(), entry.places.end(), place));
   if (entry.places.empty()) entry_of_id_.Mutable(entry.app_id) = kNoApp;
+  if (bytes_.has_value()) *bytes_ -= BytesOf(*places_[place].app);
   places_.Mutable(place) = {};
   --count_;
   return index;

@@ -99,6 +99,9 @@ class Apps {
   size_t count() const { return count_; }
   const GrantList& grants() const { return *grants_; }
   v1::AppDirectory ToMessage() const;
+  // About what ToMessage() is as bytes, not less. Once it was called, changes
+  // keep the count.
+  size_t CountBytes();
 
   // Makes one change. False: there was nothing to change. What is wrong is an
   // issue at `field`, and changes nothing. `touched` gets the entries whose
@@ -140,11 +143,15 @@ class Apps {
   bool SetPermission(const v1::AppChange::Permission& change, bool held,
                      const Vocabulary& vocabulary, const std::string& field,
                      std::vector<AppIndex>& touched, Issues& issues);
+  template <typename Function>
+  void DropGrants(const Function& goes);
   bool SetGrant(const v1::Grant& grant, bool there, const std::string& field,
                 Issues& issues);
 
   uint64_t version_ = 0;
   size_t count_ = 0;
+  // Where they have been counted.
+  std::optional<size_t> bytes_;
   Chunks<Place, 64> places_;
   Chunks<Entry, 64> entries_;
   Chunks<AppIndex, 1024> entry_of_id_;

@@ -72,6 +72,20 @@ bool Apps::Install(const v1::App& app, const Vocabulary& vocabulary,
   return true;
 }
 
+template <typename Function>
+void Apps::DropGrants(const Function& goes) {
+  auto left = std::make_shared<GrantList>();
+  left->reserve(grants_->size());
+  for (const std::shared_ptr<const v1::Grant>& grant : *grants_) {
+    if (!goes(grant)) {
+      left->push_back(grant);
+    } else if (bytes_.has_value()) {
+      *bytes_ -= BytesOf(*grant);
+    }
+  }
+  grants_ = std::move(left);
+}
+
 bool Apps::Uninstall(const std::string& package, const Vocabulary& vocabulary,
                      std::vector<AppIndex>& touched) {
   const uint32_t place = packages_.Find(package);
@@ -84,9 +98,7 @@ bool Apps::Uninstall(const std::string& package, const Vocabulary& vocabulary,
     return one->package() == package;
   };
   if (std::any_of(grants_->begin(), grants_->end(), is_its)) {
-    auto left = std::make_shared<GrantList>(*grants_);
-    std::erase_if(*left, is_its);
-    grants_ = std::move(left);
+    DropGrants(is_its);
   }
   return true;
 }
@@ -118,6 +130,7 @@ bool Apps::SetPermission(const v1::AppChange::Permission& change, bool held,
               all.end());
   }
   Place& here = places_.Mutable(place);
+  if (bytes_.has_value()) *bytes_ += BytesOf(*app) - BytesOf(*here.app);
   here.app = std::move(app);
   touched.push_back(here.entry);
   Refresh(here.entry, vocabulary);
@@ -140,12 +153,13 @@ bool Apps::SetGrant(const v1::Grant& grant, bool there,
   if (std::any_of(grants_->begin(), grants_->end(), is_it) == there) {
     return false;
   }
-  auto next = std::make_shared<GrantList>(*grants_);
-  if (there) {
-    next->push_back(std::make_shared<const v1::Grant>(grant));
-  } else {
-    std::erase_if(*next, is_it);
+  if (!there) {
+    DropGrants(is_it);
+    return true;
   }
+  auto next = std::make_shared<GrantList>(*grants_);
+  next->push_back(std::make_shared<const v1::Grant>(grant));
+  if (bytes_.has_value()) *bytes_ += BytesOf(grant);
   grants_ = std::move(next);
   return true;
 }

@@ -318,6 +318,78 @@ TEST_F(AppsChangeTest, WhatIsWrongChangesNothing) {
   EXPECT_THAT(Refusal({change}), HasSubstr("changes[0].grant_file.package"));
 }
 
+// What a full build would refuse is refused as a change: else a start could not
+// load what was acknowledged.
+TEST_F(AppsChangeTest, NoLargerThanADirectoryCanBe) {
+  v1::AppChange change;
+  change.mutable_grant()->set_package("com.first");
+  for (const char* name : {"a", "b", "c"}) {
+    change.mutable_grant()->set_permission(std::string(kMaxInput / 4, *name));
+    Issues issues;
+    snapshot_ = snapshot_->WithChanges(2, 2, {change}, issues);
+    ASSERT_NE(snapshot_, nullptr);
+  }
+  v1::AppChange revoke;
+  *revoke.mutable_revoke() = change.grant();
+  change.mutable_grant()->set_permission(std::string(kMaxInput / 4, 'd'));
+  EXPECT_THAT(Refusal({change}), HasSubstr("larger than"));
+  // What makes room goes, and is room.
+  Issues issues;
+  EXPECT_NE(snapshot_->WithChanges(2, 2, {revoke, change}, issues), nullptr);
+}
+
+TEST_F(AppsChangeTest, NoMoreSetsOfPermissionsThanADirectoryCanHave) {
+  constexpr int kClasses = 255;
+  constexpr uint32_t kRows = (1 << 20) / (kClasses + 1);
+  v1::Policy policy;
+  policy.set_version(1);
+  policy.set_name("many");
+  for (int i = 0; i < kClasses; ++i) {
+    v1::PathClass& one = *policy.add_path_classes();
+    one.set_name(absl::StrCat("c", i));
+    one.add_patterns(absl::StrCat("c", i));
+  }
+  for (int i = 0; i < 13; ++i) {
+    v1::Rule& rule = *policy.add_rules();
+    rule.set_name(absl::StrCat("r", i));
+    rule.add_operations(v1::ANY);
+    rule.mutable_when()->set_permission(absl::StrCat("P", i));
+    rule.mutable_effect()->mutable_allow();
+  }
+  const auto install = [](uint32_t number) {
+    v1::App app;
+    app.set_package(absl::StrCat("com.x", number));
+    app.set_uid(10000 + number);
+    for (int i = 0; i < 13; ++i) {
+      if ((number >> i & 1) != 0) app.add_permissions(absl::StrCat("P", i));
+    }
+    return app;
+  };
+  Issues issues;
+  const std::shared_ptr<const CompiledPolicy> compiled =
+      CompiledPolicy::Compile({policy, {}}, issues);
+  ASSERT_NE(compiled, nullptr) << issues[0].ToString();
+  v1::AppDirectory apps;
+  for (uint32_t i = 0; i < kRows - 20; ++i) *apps.add_apps() = install(i);
+  snapshot_ = Snapshot::Build(1, compiled, {apps, {}}, issues);
+  ASSERT_NE(snapshot_, nullptr) << issues[0].ToString();
+  std::vector<v1::AppChange> changes(40);
+  for (uint32_t i = 0; i < 40; ++i) {
+    *changes[i].mutable_install() = install(kRows - 20 + i);
+  }
+  EXPECT_THAT(Refusal(changes), HasSubstr("different sets of permissions"));
+  changes.resize(10);
+  EXPECT_NE(snapshot_->WithChanges(2, 2, changes, issues), nullptr);
+}
+
+TEST_F(AppsChangeTest, AnotherEpochIsAllThatDiffers) {
+  const std::shared_ptr<const Snapshot> again = snapshot_->WithEpoch(7);
+  EXPECT_EQ(again->epoch(), 7u);
+  EXPECT_EQ(snapshot_->epoch(), 1u);
+  EXPECT_TRUE(again->SharesIndices(*snapshot_));
+  ExpectAlike(*again, *snapshot_);
+}
+
 TEST_F(AppsChangeTest, TheOldOneStaysAsItWas) {
   v1::AppChange change;
   change.set_uninstall("com.first");

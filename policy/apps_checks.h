@@ -2,11 +2,13 @@
 #ifndef FUSED_POLICY_APPS_CHECKS_H_
 #define FUSED_POLICY_APPS_CHECKS_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
+#include "google/protobuf/message_lite.h"
 #include "proto/policy.pb.h"
 
 namespace fused::policy {
@@ -18,6 +20,12 @@ std::string UidFault(uint32_t uid);
 std::string RoleFault(int role);
 // Of two packages whose names differ in case alone.
 std::string OneDirectory(std::string_view package, std::string_view first);
+
+// What an app or a grant is of a directory, as bytes; not less.
+inline size_t BytesOf(const google::protobuf::MessageLite& part) {
+  constexpr size_t kHead = 6;
+  return part.ByteSizeLong() + kHead;
+}
 
 bool IsRelativePath(std::string_view path);
 

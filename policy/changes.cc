@@ -119,6 +119,13 @@ Changes::Changes(std::shared_ptr<const Snapshot> before,
     granted_.insert(grant.substr(0, grant.find('\0')));
   }
   same_grants_ = granted_.empty();
+  for (const std::string& package : granted_) {
+    for (const Snapshot* snapshot : {before_.get(), after_.get()}) {
+      if (const auto app_id = snapshot->AppIdOf(package)) {
+        granted_ids_.insert(*app_id);
+      }
+    }
+  }
 }
 
 Changes::~Changes() = default;
@@ -167,7 +174,7 @@ bool Changes::SamePackages(uint32_t app_id) const {
 
 bool Changes::ForPackage(std::string_view package, uint32_t uid) const {
   const uint32_t app_id = uid % kUsersStride;
-  if (!same_grants_ && granted_.contains(package)) return true;
+  if (granted_.contains(package) || granted_ids_.contains(app_id)) return true;
   const auto subject = [&](const Snapshot& snapshot) {
     Subject found =
         snapshot.SubjectOf(snapshot.AppIdOf(package) == app_id ? uid : kNobody);

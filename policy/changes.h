@@ -44,7 +44,10 @@ class Changes {
   bool same_places_ = false;
   bool same_rules_ = false;
   bool same_grants_ = false;
-  absl::flat_hash_set<std::string> granted_;  // packages whose grants differ
+  // Packages whose grants differ, and their app ids: what is granted to one of
+  // the packages that share an app id is granted to that app.
+  absl::flat_hash_set<std::string> granted_;
+  absl::flat_hash_set<uint32_t> granted_ids_;
   // What the rules of either side say, by their place; for ForSubject().
   mutable std::vector<std::string> said_before_;
   mutable std::vector<std::string> said_after_;

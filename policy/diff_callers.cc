@@ -108,7 +108,7 @@ std::string NameOf(const Asked::Together& has) {
 
 // The simple first, the newest first: whoever is decided on as one of these is
 // named so.
-std::vector<Kind> KindsOf(const Asked& asked) {
+std::vector<Kind> KindsOf(const Asked& asked, bool& complete) {
   std::vector<Asked::Together> held = {{}};
   for (const std::string& permission : asked.permissions()) {
     held.push_back({{permission}, {}});
@@ -116,7 +116,10 @@ std::vector<Kind> KindsOf(const Asked& asked) {
   for (const int role : asked.roles()) held.push_back({{}, {role}});
   const size_t singles = held.size();
   for (const Asked::Together& together : asked.together()) {
-    if (held.size() == singles + kMostTogether) break;
+    if (held.size() == singles + kMostTogether) {
+      complete = false;
+      break;
+    }
     held.push_back(together);
   }
   std::vector<int32_t> floors = {0};
@@ -156,7 +159,10 @@ v1::AppDirectory MakeUp(const std::vector<Kind>& kinds) {
   v1::AppDirectory apps;
   for (const Kind& kind : kinds) {
     v1::App& app = *apps.add_apps();
-    app.set_package(kind.name);
+    // What it is called may be no package's name.
+    app.set_package(apps.apps_size() == 1
+                        ? kSomePackage
+                        : absl::StrCat("kind", apps.apps_size()));
     app.set_uid(kFirstId + static_cast<uint32_t>(apps.apps_size()));
     for (const std::string& permission : kind.has.first) {
       app.add_permissions(permission);
@@ -181,23 +187,27 @@ class Finder {
     Asked asked;
     asked.Add(before_.policy().source());
     asked.Add(after_.policy().source());
-    const std::vector<Kind> kinds = KindsOf(asked);
+    const std::vector<Kind> kinds = KindsOf(asked, all_kinds_);
     const v1::AppDirectory apps = MakeUp(kinds);
     result_.before = Build(before_, apps);
     result_.after = Build(after_, apps);
-    if (!same_policy_) AddKinds(kinds, apps);
+    if (!same_policy_) {
+      result_.complete = all_kinds_;
+      AddKinds(kinds, apps);
+    }
     AddApps();
     return std::move(result_);
   }
 
  private:
-  static std::shared_ptr<const Snapshot> Build(const Snapshot& of,
-                                               const v1::AppDirectory& apps) {
+  std::shared_ptr<const Snapshot> Build(const Snapshot& of,
+                                        const v1::AppDirectory& apps) {
     Issues issues;
     std::shared_ptr<const Snapshot> built =
         Snapshot::Build(of.epoch(), of.shared_policy(), {apps, {}}, issues);
     // More kinds than a snapshot takes: those of the directories alone.
     if (built == nullptr) {
+      all_kinds_ = false;
       issues.clear();
       v1::AppDirectory one;
       *one.add_apps() = apps.apps(0);
@@ -208,8 +218,15 @@ class Finder {
     return built;
   }
 
+  // Whom a snapshot does not know would be decided on as if nobody knew them.
+  bool Knows(uint32_t uid) const {
+    return result_.before->SubjectOf(uid).listed &&
+           result_.after->SubjectOf(uid).listed;
+  }
+
   void AddKinds(const std::vector<Kind>& kinds, const v1::AppDirectory& apps) {
     for (size_t i = 0; i < kinds.size(); ++i) {
+      if (!Knows(apps.apps(static_cast<int>(i)).uid())) continue;
       DiffCaller caller;
       caller.name = kinds[i].name;
       caller.simple = kinds[i].simple;
@@ -296,6 +313,7 @@ class Finder {
   const size_t limit_;
   // Then only apps can be decided on differently.
   const bool same_policy_;
+  bool all_kinds_ = true;
   DiffCallers result_;
   std::map<std::string, size_t> kind_of_;
   // Callers by what decides of them.

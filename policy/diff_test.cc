@@ -207,6 +207,40 @@ TEST(DiffTest, IsBoundedAndSaysSo) {
 }
 
 // 200 rules, 10,000 apps: the size that must stay bounded.
+// Which sets of permissions rules ask for is no package's name.
+TEST(DiffTest, WhoHoldsMuchTogetherIsCompared) {
+  std::string when = "when { all_of { ";
+  for (int i = 0; i < 6; ++i) {
+    absl::StrAppend(&when, "conditions { permission: 'android.permission.",
+                    std::string(50, static_cast<char>('A' + i)), "' } ");
+  }
+  // Two that differ in case alone, and one that is no file's name.
+  absl::StrAppend(&when, "conditions { permission: 'a/b' } ",
+                  "conditions { permission: 'A/B' } } }");
+  const std::string before = absl::StrCat(
+      kPolicy, "rules { name: 'n' operations: READ path_classes: ", "'songs' ",
+      when, " effect { allow {} } }");
+  const DiffResult result = Diff(*Make(before), *Make(kPolicy));
+  EXPECT_TRUE(result.complete);
+  EXPECT_THAT(Lines(result), Contains(HasSubstr("permission:A/B+")));
+}
+
+TEST(DiffTest, WhereNotAllKindsAreComparedItSaysSo) {
+  std::string before(kPolicy);
+  for (int i = 0; i < 12; ++i) {
+    for (int k = 0; k < i; ++k) {
+      absl::StrAppend(&before, "rules { name: 'n", i, "-", k,
+                      "' operations: WRITE path_classes: 'songs' ",
+                      "when { all_of { conditions { permission: 'P", i,
+                      "' } conditions { permission: 'P", k,
+                      "' } } } effect { allow {} } }\n");
+    }
+  }
+  EXPECT_FALSE(Diff(*Make(before), *Make(kPolicy)).complete);
+  // Apps are compared as they are.
+  EXPECT_TRUE(Diff(*Make(before), *Make(before)).complete);
+}
+
 TEST(DiffTest, ALargePolicyAndDirectory) {
   std::string policy(kPolicy);
   for (int i = 0; i < 200; ++i) {

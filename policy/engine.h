@@ -73,10 +73,14 @@ class Snapshot {
   // This one with an app directory that is changed, as a full build of that
   // directory would be; it shares with this one what is not changed, and costs
   // what is. All changes are made, in order, or there are issues, each at
-  // "changes[N]", and null. Null without issues: there was nothing to change.
+  // "changes[N]" or, where they make more than a directory can be, "changes";
+  // and null. Null without issues: there was nothing to change.
   std::shared_ptr<const Snapshot> WithChanges(
       uint64_t epoch, uint64_t apps_version,
       const std::vector<v1::AppChange>& changes, Issues& issues) const;
+
+  // This one in another epoch.
+  std::shared_ptr<const Snapshot> WithEpoch(uint64_t epoch) const;
 
   ~Snapshot();
 

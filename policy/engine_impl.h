@@ -54,6 +54,12 @@ struct Snapshot::Impl {
   mutable absl::once_flag sha256_once;
   mutable std::string sha256;
 
+  // Another that shares all with this one.
+  std::unique_ptr<Impl> Share() const;
+  bool FitsTable() const {
+    return (rows->rows.size() + later.size()) * parts->rules.classes() <=
+           DecisionTable::kMaxCells;
+  }
   // The row of a word that a listed subject has; a new one where none is.
   uint32_t RowOf(uint64_t word);
   // The tables, where `later` has grown.

@@ -125,12 +125,35 @@ void Snapshot::Impl::LayTables() {
   }
 }
 
+std::unique_ptr<Snapshot::Impl> Snapshot::Impl::Share() const {
+  auto next = std::make_unique<Impl>();
+  next->epoch = epoch;
+  next->policy = policy;
+  next->parts = parts;
+  next->apps = apps;
+  next->root = root;
+  next->shell = shell;
+  next->unlisted = unlisted;
+  next->rows = rows;
+  next->later = later;
+  next->table = table;
+  next->shadow = shadow;
+  return next;
+}
+
+std::shared_ptr<const Snapshot> Snapshot::WithEpoch(uint64_t epoch) const {
+  std::shared_ptr<Snapshot> snapshot(new Snapshot());
+  snapshot->impl_ = impl_->Share();
+  snapshot->impl_->epoch = epoch;
+  return snapshot;
+}
+
 std::shared_ptr<const Snapshot> Snapshot::WithChanges(
     uint64_t epoch, uint64_t apps_version,
     const std::vector<v1::AppChange>& changes, Issues& issues) const {
-  auto next = std::make_unique<Impl>();
-  next->apps = impl_->apps;
+  std::unique_ptr<Impl> next = impl_->Share();
   const size_t before = issues.size();
+  const size_t bytes = next->apps.CountBytes();
   bool changed = false;
   std::vector<AppIndex> touched;
   for (size_t i = 0; i < changes.size(); ++i) {
@@ -139,25 +162,25 @@ std::shared_ptr<const Snapshot> Snapshot::WithChanges(
                           absl::StrCat("changes[", i, "]"), touched, issues);
   }
   if (issues.size() != before || !changed) return nullptr;
+  if (next->apps.CountBytes() > std::max(kMaxInput, bytes)) {
+    Issue issue;
+    issue.field = "changes";
+    issue.reason = absl::StrCat("the directory would be larger than ",
+                                kMaxInput, " bytes");
+    issues.push_back(std::move(issue));
+    return nullptr;
+  }
   next->apps.set_version(apps_version);
-  next->rows = impl_->rows;
-  next->later = impl_->later;
   for (const AppIndex app : touched) {
     const Apps::Entry& entry = next->apps.entry(app);
     if (entry.places.empty()) continue;
     next->apps.SetRow(app, next->RowOf(entry.word));
   }
-  if (next->apps.IsWorn() || next->later.size() > kMostLaterRows) {
+  if (next->apps.IsWorn() || next->later.size() > kMostLaterRows ||
+      (next->later.size() != impl_->later.size() && !next->FitsTable())) {
     return Build(epoch, impl_->policy, {next->apps.ToMessage(), {}}, issues);
   }
   next->epoch = epoch;
-  next->policy = impl_->policy;
-  next->parts = impl_->parts;
-  next->root = impl_->root;
-  next->shell = impl_->shell;
-  next->unlisted = impl_->unlisted;
-  next->table = impl_->table;
-  next->shadow = impl_->shadow;
   if (next->later.size() != impl_->later.size()) next->LayTables();
   std::shared_ptr<Snapshot> snapshot(new Snapshot());
   snapshot->impl_ = std::move(next);

@@ -6,6 +6,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string_view>
 
@@ -82,6 +83,25 @@ struct StallingLowerOperations {
     fuse_reply_attr(request, &st, 0);
   }
 
+  // In one piece, by name.
+  static void ReadDirectory(fuse_req_t request, fuse_ino_t inode, size_t size,
+                            off_t offset, fuse_file_info*) {
+    StallingLower* lower = Lower(request);
+    std::string bytes;
+    if (inode == kDirectory && offset == 0) {
+      const absl::MutexLock lock(&lower->mutex_);
+      for (const auto& [name, file] : lower->files_) {
+        const struct stat st = AttributesOf(file);
+        const size_t at = bytes.size();
+        bytes.resize(at + fuse_add_direntry(request, nullptr, 0, name.c_str(),
+                                            nullptr, 0));
+        fuse_add_direntry(request, bytes.data() + at, bytes.size() - at,
+                          name.c_str(), &st, 1);
+      }
+    }
+    fuse_reply_buf(request, bytes.data(), std::min(bytes.size(), size));
+  }
+
   static void Unlink(fuse_req_t request, fuse_ino_t, const char* name) {
     StallingLower* lower = Lower(request);
     bool found = false;
@@ -104,6 +124,7 @@ StallingLower::StallingLower(const std::string& mountpoint,
   operations.lookup = StallingLowerOperations::Lookup;
   operations.getattr = StallingLowerOperations::GetAttributes;
   operations.setattr = StallingLowerOperations::SetAttributes;
+  operations.readdir = StallingLowerOperations::ReadDirectory;
   operations.unlink = StallingLowerOperations::Unlink;
   char program[] = "stalling_lower";
   char option[] = "-oallow_other";

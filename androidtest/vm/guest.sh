@@ -69,6 +69,16 @@ apps { package: "org.example.stranger" uid: 10063 target_sdk: 34 }
 EOF
 }
 
+closing() {
+  cat <<EOF
+name: "closing"
+version: 1
+path_classes { name: "dcim" patterns: "DCIM/**" }
+rules { name: "dcim" path_classes: "dcim" operations: ANY effect { deny { error: ENOENT } } }
+rules { name: "rest" operations: ANY effect { allow {} } }
+EOF
+}
+
 # All of it once, on the lower tree $1.
 session() {
   lower=$1
@@ -110,6 +120,13 @@ session() {
   fusedctl sync >/dev/null 2>&1
   refused "from the shared view" "Permission denied" as gallery cat $mnt/DCIM/b.png
   refused "from the app view" "Permission denied" as gallery cat "$path/DCIM/c.png"
+
+  # No epochs on this kernel: names are told one by one, before the ACK.
+  closing >/tmp/closing
+  check "the kernel knows a name" as gallery test -e "$path/DCIM/c.png"
+  check "a push closes its directory" fusedctl push /tmp/closing
+  refused "at once" "No such file" as gallery stat "$path/DCIM/c.png"
+  check "to that alone" as gallery test -e "$path/Pictures"
 
   echo "status-begin $where"
   fusedctl --json status

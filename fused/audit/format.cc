@@ -117,13 +117,14 @@ std::optional<v1::Record> FromLine(std::string_view line) {
 
 std::string ToSentence(const v1::Record& record) {
   std::string text = v1::Record::Kind_Name(record.kind());
-  const bool of_app = record.kind() != v1::Record::STATE &&
-                      record.kind() != v1::Record::PUSH &&
-                      record.kind() != v1::Record::DROPPED;
+  // A state is the daemon's own, but for a view's.
+  const bool of_uid =
+      record.kind() != v1::Record::DROPPED &&
+      (record.kind() != v1::Record::STATE || !record.package().empty());
   if (!record.operation().empty()) {
     absl::StrAppend(&text, " ", record.operation());
   }
-  if (of_app) absl::StrAppend(&text, " uid ", record.uid());
+  if (of_uid) absl::StrAppend(&text, " uid ", record.uid());
   if (!record.package().empty()) {
     absl::StrAppend(&text, " (", record.package(), ")");
   }

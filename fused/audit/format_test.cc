@@ -85,7 +85,19 @@ TEST(FormatTest, TheJournalsFields) {
   push.set_kind(v1::Record::PUSH);
   push.set_message("POLICY accepted");
   EXPECT_THAT(ToJournal(push), Contains("PRIORITY=5"));
-  EXPECT_THAT(ToJournal(push), Contains("MESSAGE=PUSH: POLICY accepted"));
+  push.set_uid(1000);
+  EXPECT_THAT(ToJournal(push),
+              Contains("MESSAGE=PUSH uid 1000: POLICY accepted"));
+  v1::Record state;
+  state.set_kind(v1::Record::STATE);
+  state.set_message("the daemon serves");
+  EXPECT_THAT(ToJournal(state), Contains("MESSAGE=STATE: the daemon serves"));
+  state.set_message("a view came");
+  state.set_package("com.example.camera");
+  state.set_uid(10061);
+  EXPECT_THAT(ToJournal(state),
+              Contains("MESSAGE=STATE uid 10061 (com.example.camera): a view "
+                       "came"));
 }
 
 }  // namespace

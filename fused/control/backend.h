@@ -32,6 +32,7 @@ class Backend {
   // A refused push is a response with accepted false and issues, not an error.
   virtual v1::PushResponse Push(const v1::PushRequest& request) = 0;
   virtual v1::PushResponse Rollback(const v1::RollbackRequest& request) = 0;
+  virtual v1::ReloadResponse Reload(const v1::ReloadRequest& request) = 0;
   virtual v1::PushResponse ChangeApps(const v1::AppsDeltaRequest& request) = 0;
   virtual v1::HistoryResponse History(const v1::HistoryRequest& request) = 0;
   virtual absl::StatusOr<v1::Explanation> Explain(

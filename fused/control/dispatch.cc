@@ -1,10 +1,14 @@
 #include "fused/control/dispatch.h"
 
 #include <cerrno>
+#include <cstdint>
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "fused/control/frame.h"
+#include "fused/shown_text.h"
 #include "kernel/status.h"
 
 namespace fused::control {
@@ -33,7 +37,37 @@ absl::Status Sync(Backend& backend, const std::atomic<bool>& stopping) {
   return status;
 }
 
+// A push that is in force is answered so, whatever there is to be said of it.
+void MakeShort(v1::PushResponse& push) {
+  push.set_more_holders(push.more_holders() +
+                        static_cast<uint64_t>(push.holders_size()));
+  push.clear_holders();
+  if (push.has_diff()) {
+    push.mutable_diff()->clear_changes();
+    push.mutable_diff()->set_complete(false);
+  }
+  constexpr int kMostIssues = 1000;
+  if (push.issues_size() > kMostIssues) {
+    push.mutable_issues()->DeleteSubrange(kMostIssues,
+                                          push.issues_size() - kMostIssues);
+  }
+}
+
 }  // namespace
+
+std::string FrameOf(v1::Response response) {
+  auto frame = EncodeFrame(response);
+  if (!frame.ok() && response.has_push()) {
+    MakeShort(*response.mutable_push());
+    frame = EncodeFrame(response);
+  }
+  if (!frame.ok()) {
+    frame = EncodeFrame(ErrorResponse(
+        EMSGSIZE,
+        absl::StrCat("the answer is too long: ", frame.status().message())));
+  }
+  return *std::move(frame);
+}
 
 v1::Response ErrorResponse(int error, std::string_view text) {
   v1::Response response;
@@ -43,9 +77,23 @@ v1::Response ErrorResponse(int error, std::string_view text) {
 }
 
 void SetPeer(uid_t uid, v1::Request& request) {
-  if (request.has_push()) request.mutable_push()->set_peer_uid(uid);
+  if (request.has_push()) {
+    request.mutable_push()->set_peer_uid(uid);
+    // It is kept, many times.
+    request.mutable_push()->set_file_name(
+        ShownText(request.push().file_name()));
+  }
   if (request.has_rollback()) request.mutable_rollback()->set_peer_uid(uid);
+  if (request.has_reload()) request.mutable_reload()->set_peer_uid(uid);
   if (request.has_apps_delta()) request.mutable_apps_delta()->set_peer_uid(uid);
+}
+
+// What there is, which apps have a view and what they do is nobody's business.
+void HideFromOthers(v1::Status& status) {
+  v1::Status shown;
+  shown.set_state(status.state());
+  shown.set_version(status.version());
+  status = std::move(shown);
 }
 
 Answer Dispatch(Backend& backend, const v1::Request& request, Asker asker,
@@ -63,6 +111,7 @@ Answer Dispatch(Backend& backend, const v1::Request& request, Asker asker,
   switch (kind) {
     case v1::Request::kStatus:
       *message.mutable_status() = backend.GetStatus();
+      if (!asker.admin) HideFromOthers(*message.mutable_status());
       break;
     case v1::Request::kPush:
       *message.mutable_push() = backend.Push(request.push());
@@ -72,6 +121,9 @@ Answer Dispatch(Backend& backend, const v1::Request& request, Asker asker,
       break;
     case v1::Request::kAppsDelta:
       *message.mutable_push() = backend.ChangeApps(request.apps_delta());
+      break;
+    case v1::Request::kReload:
+      *message.mutable_reload() = backend.Reload(request.reload());
       break;
     case v1::Request::kHistory:
       *message.mutable_history() = backend.History(request.history());

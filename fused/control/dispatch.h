@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <atomic>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -33,6 +34,10 @@ Answer Dispatch(Backend& backend, const v1::Request& request, Asker asker,
 
 // Says in a request who it comes from, whatever it said itself.
 void SetPeer(uid_t uid, v1::Request& request);
+
+// As it is sent. One that is too long says less, and of a push still what came
+// of it.
+std::string FrameOf(v1::Response response);
 
 // A response that says what is wrong.
 v1::Response ErrorResponse(int error, std::string_view text);

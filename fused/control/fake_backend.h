@@ -16,6 +16,7 @@ class FakeBackend : public Backend {
   std::function<v1::Status()> on_status = [] {
     v1::Status status;
     status.set_state("SERVING");
+    status.add_volumes()->set_name("external_primary");
     return status;
   };
   std::function<v1::PushResponse(const v1::PushRequest&)> on_push =
@@ -31,6 +32,12 @@ class FakeBackend : public Backend {
         v1::PushResponse response;
         response.set_accepted(true);
         response.set_version(request.version());
+        return response;
+      };
+  std::function<v1::ReloadResponse(const v1::ReloadRequest&)> on_reload =
+      [](const v1::ReloadRequest&) {
+        v1::ReloadResponse response;
+        response.set_accepted(true);
         return response;
       };
   std::function<v1::PushResponse(const v1::AppsDeltaRequest&)> on_apps_delta =
@@ -90,6 +97,9 @@ class FakeBackend : public Backend {
   }
   v1::PushResponse Rollback(const v1::RollbackRequest& request) override {
     return on_rollback(request);
+  }
+  v1::ReloadResponse Reload(const v1::ReloadRequest& request) override {
+    return on_reload(request);
   }
   v1::PushResponse ChangeApps(const v1::AppsDeltaRequest& request) override {
     return on_apps_delta(request);

@@ -80,16 +80,6 @@ struct Finished {
   bool last = false;
 };
 
-std::string FrameOf(const v1::Response& response) {
-  auto frame = EncodeFrame(response);
-  if (!frame.ok()) {
-    frame = EncodeFrame(ErrorResponse(
-        EMSGSIZE,
-        absl::StrCat("the answer is too long: ", frame.status().message())));
-  }
-  return *std::move(frame);
-}
-
 }  // namespace
 
 struct Server::Impl {
@@ -110,6 +100,7 @@ struct Server::Impl {
   bool Advance(uint64_t id, Connection& connection);
   void Answer(Connection& connection, std::string frame, std::vector<Fd> fds,
               bool last);
+  bool Refuse(Connection& connection, int error, std::string_view why);
   void Watch(uint64_t id, Connection& connection);
   void Settle(uint64_t id, Connection& connection);
   void TakeFinished();
@@ -342,17 +333,25 @@ void Server::Impl::Answer(Connection& connection, std::string frame,
   connection.deadline = absl::Now() + options.message_timeout;
 }
 
+// Says why nothing more is taken from the peer.
+bool Server::Impl::Refuse(Connection& connection, int error,
+                          std::string_view why) {
+  backend->Refused(connection.uid, "", error);
+  Answer(connection, FrameOf(ErrorResponse(error, why)), {}, true);
+  return Write(connection);
+}
+
 // Takes the next request out of what has been read.
 bool Server::Impl::Advance(uint64_t id, Connection& connection) {
   auto next = connection.decoder.Next();
   if (!next.ok()) {
-    backend->Refused(connection.uid, "", EMSGSIZE);
-    Answer(connection,
-           FrameOf(ErrorResponse(EMSGSIZE, next.status().message())), {}, true);
-    return Write(connection);
+    return Refuse(connection, EMSGSIZE, next.status().message());
   }
   if (!next->has_value()) {
-    if (connection.ended) return false;
+    if (connection.ended && connection.decoder.empty()) return false;
+    if (connection.ended) {
+      return Refuse(connection, EBADMSG, "the message ends before its length");
+    }
     if (connection.decoder.empty()) {
       connection.deadline = absl::InfiniteFuture();
     } else if (connection.deadline == absl::InfiniteFuture()) {
@@ -414,9 +413,15 @@ int Server::Impl::DropOverdue() {
   const absl::Time now = absl::Now();
   absl::Time next = absl::InfiniteFuture();
   for (auto at = connections.begin(); at != connections.end();) {
-    if (at->second.deadline <= now) {
-      at = connections.erase(at);
-      continue;
+    Connection& one = at->second;
+    if (one.deadline <= now) {
+      // Who does not take an answer gets none.
+      if (!one.idle() ||
+          !Refuse(one, ETIMEDOUT, "the rest of the message did not come")) {
+        at = connections.erase(at);
+        continue;
+      }
+      Watch(at->first, one);
     }
     next = std::min(next, at->second.deadline);
     ++at;
@@ -460,7 +465,7 @@ Finished Server::Impl::Process(const Job& job) {
   }
   SetPeer(job.asker.uid, request);
   control::Answer answer = Dispatch(*backend, request, job.asker, stopping);
-  result.frame = FrameOf(answer.message);
+  result.frame = FrameOf(std::move(answer.message));
   result.fds = std::move(answer.fds);
   return result;
 }

@@ -163,7 +163,8 @@ TEST_F(ServerTest, OtherUidsMayOnlyAskForTheStatus) {
   if (getuid() != 0) GTEST_SKIP() << "needs root";
   options_.admin_uids = {12345};
   Start();
-  // Exit codes: bit 0 status, bit 1 push, bit 2 explain answered.
+  // Exit codes: bit 0 status, bit 1 push, bit 2 explain, bit 3 reload answered,
+  // bit 4 the status tells of volumes.
   auto ask_as = [&](uid_t uid) {
     const pid_t child = fork();
     if (child == 0) {
@@ -171,15 +172,20 @@ TEST_F(ServerTest, OtherUidsMayOnlyAskForTheStatus) {
       auto client = Client::Connect(options_.socket);
       if (!client.ok()) _exit(101);
       int answered = 0;
-      std::vector<v1::Request> requests(3);
+      std::vector<v1::Request> requests(4);
       requests[0].mutable_status();
       requests[1].mutable_push();
       requests[2].mutable_explain();
-      for (int i = 0; i < 3; ++i) {
+      requests[3].mutable_reload();
+      for (int i = 0; i < 4; ++i) {
         auto reply = client->Call(requests[i], absl::Now() + kPatience);
         if (!reply.ok()) _exit(102);
         if (reply->message.error_number() == 0) {
           answered |= 1 << i;
+          // Not who has a view, and what it does.
+          if (i == 0 && reply->message.status().volumes_size() > 0) {
+            answered |= 16;
+          }
         } else if (reply->message.error_number() != EACCES ||
                    reply->message.error().empty()) {
           _exit(103);
@@ -194,8 +200,8 @@ TEST_F(ServerTest, OtherUidsMayOnlyAskForTheStatus) {
   // The socket's directory must let them pass.
   ASSERT_EQ(0, chmod(directory_.c_str(), 0755));
   EXPECT_EQ(1, ask_as(10061));
-  EXPECT_EQ(7, ask_as(12345));
-  EXPECT_EQ(7, ask_as(0));
+  EXPECT_EQ(31, ask_as(12345));
+  EXPECT_EQ(31, ask_as(0));
 }
 
 TEST_F(ServerTest, GarbageIsAnsweredAndClosed) {
@@ -246,13 +252,62 @@ TEST_F(ServerTest, ALongAnswer) {
   EXPECT_EQ("SERVING", Ask(client, StatusRequest()).status().state());
 }
 
-TEST_F(ServerTest, HalfAMessageIsGivenUp) {
+TEST_F(ServerTest, HalfAMessageIsGivenUpAndToldSo) {
   options_.message_timeout = absl::Milliseconds(50);
   Start();
+  for (const bool ends : {false, true}) {
+    auto socket = ConnectUnix(options_.socket);
+    ASSERT_TRUE(socket.ok());
+    ASSERT_TRUE(SendSome(socket->get(), std::string("\0\0\0\4x", 5), {}).ok());
+    if (ends) shutdown(socket->get(), SHUT_WR);
+    EXPECT_EQ(ResponseIn(ReadAll(*socket)).error_number(),
+              ends ? EBADMSG : ETIMEDOUT);
+  }
+  // Who has said nothing, and is done, is told nothing.
   auto socket = ConnectUnix(options_.socket);
   ASSERT_TRUE(socket.ok());
-  ASSERT_TRUE(SendSome(socket->get(), std::string("\0\0\0\4x", 5), {}).ok());
+  ASSERT_EQ(shutdown(socket->get(), SHUT_WR), 0);
   EXPECT_EQ("", ReadAll(*socket));
+}
+
+TEST_F(ServerTest, AnAcceptedPushIsAnsweredSoHoweverMuchThereIsToSay) {
+  backend_.on_push = [](const v1::PushRequest& request) {
+    v1::PushResponse response;
+    response.set_accepted(true);
+    response.set_version(7);
+    response.set_more_holders(5);
+    for (int i = 0; i < 20; ++i) {
+      response.add_holders()->set_path(std::string(1 << 20, 'x'));
+    }
+    response.mutable_diff()->set_complete(true);
+    response.mutable_diff()->add_changes()->set_path("some");
+    return response;
+  };
+  Start();
+  Client client = Connect();
+  v1::Request request;
+  request.mutable_push();
+  const v1::Response response = Ask(client, request);
+  EXPECT_EQ(response.error_number(), 0) << response.error();
+  EXPECT_TRUE(response.push().accepted());
+  EXPECT_EQ(response.push().version(), 7u);
+  EXPECT_EQ(response.push().more_holders(), 25u);
+  EXPECT_FALSE(response.push().diff().complete());
+}
+
+// It is kept in the history and in the audit log, as often as it is pushed.
+TEST_F(ServerTest, AFilesNameIsCut) {
+  std::string name;
+  backend_.on_push = [&name](const v1::PushRequest& request) {
+    name = request.file_name();
+    return v1::PushResponse();
+  };
+  Start();
+  Client client = Connect();
+  v1::Request request;
+  request.mutable_push()->set_file_name(std::string(1 << 20, 'x'));
+  Ask(client, request);
+  EXPECT_EQ(name.size(), 1024u);
 }
 
 TEST_F(ServerTest, ManyIdleConnectionsDelayNobody) {

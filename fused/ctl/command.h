@@ -47,6 +47,7 @@ int Lint(const Arguments& arguments);
 int App(const Arguments& arguments);
 int History(const Arguments& arguments);
 int Rollback(const Arguments& arguments);
+int Reload(const Arguments& arguments);
 int Explain(const Arguments& arguments);
 int Diff(const Arguments& arguments);
 int View(const Arguments& arguments);

@@ -10,12 +10,14 @@ namespace {
 
 constexpr std::string_view kBash = R"(# fusedctl(1) completion for bash
 _fusedctl() {
-  local current=$${COMP_WORDS[COMP_CWORD]} command= word words=
+  local current=$${COMP_WORDS[COMP_CWORD]} command= word before= words=
   for word in "$${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $$word in
-      -* | = ) ;;
+    # A flag's value is a word of its own, behind "=".
+    case $$before:$$word in
+      *:-* | *:= | =:* ) ;;
       *) command=$$word; break ;;
     esac
+    before=$$word
   done
   case $$command in
 $0  esac

@@ -112,6 +112,9 @@ int Handles(const Arguments&) {
                       Printable(handle.path()))});
   }
   std::fputs(Table(rows).c_str(), stdout);
+  if (const uint64_t more = reply->message.handles().more(); more != 0) {
+    std::printf("%s further ones\n", absl::StrCat(more).c_str());
+  }
   return kDone;
 }
 

@@ -5,6 +5,8 @@
 ABSL_FLAG(std::string, control, "/run/fused/control.sock",
           "the daemon's control socket");
 ABSL_FLAG(bool, json, false, "print JSON");
+ABSL_FLAG(std::string, config, "",
+          "reload: the configuration that names the control socket");
 ABSL_FLAG(absl::Duration, timeout, absl::Seconds(10), "how long to wait");
 ABSL_FLAG(bool, dry_run, false, "validate, and change nothing");
 ABSL_FLAG(fused::ctl::OptionalUid, uid, std::nullopt,

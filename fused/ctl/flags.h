@@ -16,6 +16,7 @@ using OptionalUid = std::optional<uint32_t>;
 
 ABSL_DECLARE_FLAG(std::string, control);
 ABSL_DECLARE_FLAG(bool, json);
+ABSL_DECLARE_FLAG(std::string, config);
 ABSL_DECLARE_FLAG(absl::Duration, timeout);
 ABSL_DECLARE_FLAG(bool, dry_run);
 ABSL_DECLARE_FLAG(fused::ctl::OptionalUid, uid);

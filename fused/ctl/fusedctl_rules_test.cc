@@ -103,6 +103,62 @@ TEST_F(FusedctlTest, HistoryAndRollback) {
   EXPECT_EQ(2, Run({"rollback", "3", "4"}).code);
 }
 
+TEST_F(FusedctlTest, ReloadSaysWhatBecameOfEachFile) {
+  std::atomic<uint32_t> peer{77};
+  std::atomic<int> asked{0};
+  backend_.on_reload = [&](const control::v1::ReloadRequest& request) {
+    peer = request.peer_uid();
+    control::v1::ReloadResponse response;
+    response.set_accepted(asked == 0);
+    if (asked < 2) {
+      control::v1::ReloadResponse::File& file = *response.add_files();
+      file.set_what("apps");
+      file.mutable_push()->set_version(7);
+      file.mutable_push()->set_accepted(asked == 0);
+      file.mutable_push()->set_changed(true);
+      if (asked != 0) {
+        file.mutable_push()->add_issues()->set_reason("not newer");
+      }
+    } else {
+      response.add_issues()->set_reason("no field nonsense");
+    }
+    ++asked;
+    return response;
+  };
+  Start();
+  Result result = Run({"reload"});
+  EXPECT_EQ(0, result.code) << result.err;
+  EXPECT_EQ("apps: ACK version 7\n", result.out);
+  // The server says who it is.
+  EXPECT_EQ(peer, getuid());
+  result = Run({"reload"});
+  EXPECT_EQ(1, result.code);
+  EXPECT_THAT(result.out, StartsWith("apps: NACK version 7"));
+  EXPECT_THAT(result.err, HasSubstr("not newer"));
+  result = Run({"reload", "--json"});
+  EXPECT_EQ(1, result.code);
+  EXPECT_THAT(result.out, HasSubstr("\"accepted\": false"));
+  EXPECT_THAT(result.err, HasSubstr("nonsense"));
+}
+
+TEST_F(FusedctlTest, ReloadFindsTheSocketOfAConfiguration) {
+  Start();
+  const std::string by_default = "--control=/run/fused/control.sock";
+  const std::string config =
+      Write("config", absl::StrCat("control: \"", options_.socket, "\""));
+  Result result = Run({by_default, "reload", "--config=" + config});
+  EXPECT_EQ(0, result.code) << result.err;
+  EXPECT_EQ("no files are configured\n", result.out);
+  // What is given stands.
+  EXPECT_EQ(3, Run({"--control=" + directory_ + "/none", "reload",
+                    "--config=" + config})
+                   .code);
+  EXPECT_EQ(2, Run({by_default, "reload", "--config=/none"}).code);
+  EXPECT_EQ(2, Run({by_default, "reload",
+                    "--config=" + Write("wrong", "nonsense: 1")})
+                   .code);
+}
+
 TEST_F(FusedctlTest, AppSendsADelta) {
   // Written by the server's thread before it answers.
   absl::Mutex mutex;

@@ -241,6 +241,8 @@ TEST_F(FusedctlTest, LintSaysWhere) {
       "# proto-message: fused.policy.v1.AppDirectory\n";
   const std::string app = "apps { package: \"a.b\" uid: 10061 }\n";
   EXPECT_EQ(0, Run({"lint", Write("apps", head + app)}).code);
+  // Without the head it is what it can be read as.
+  EXPECT_EQ(0, Run({"lint", Write("apps", app)}).code);
   const Result twice = Run({"lint", Write("twice", head + app + app)});
   EXPECT_EQ(1, twice.code);
   EXPECT_THAT(twice.err, HasSubstr("/twice:4:"));

@@ -36,7 +36,8 @@ const std::vector<Command>& Commands() {
       {"app",
        "install --package=P --uid=U [--permission=X,...] [--role=R,...] "
        "[--target_sdk=N] | uninstall --package=P | grant|revoke --package=P "
-       "[--permission=X,...] [--path=F [--write] [--volume=V] [--user=U]]",
+       "[--permission=X,...] [--path=F [--write] [--volume=V] [--user=U]] "
+       "[--dry_run]",
        {"package", "uid", "permission", "role", "target_sdk", "path", "write",
         "volume", "user", "dry_run"},
        1,
@@ -49,9 +50,11 @@ const std::vector<Command>& Commands() {
        0,
        1,
        Rollback},
+      {"reload", "[--config=FILE]", {"config"}, 0, 0, Reload},
       {"lint", "FILE...", {}, 1, kAny, Lint},
       {"explain",
-       "--uid=U --op=READ PATH [--policy=FILE --apps=FILE [--owner=PACKAGE]]",
+       "--uid=U --op=READ PATH [--volume=V | --policy=FILE --apps=FILE "
+       "[--owner=PACKAGE]]",
        {"uid", "op", "volume", "policy", "apps", "owner"},
        1,
        1,

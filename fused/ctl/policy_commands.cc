@@ -38,10 +38,15 @@ void PrintEffects(const control::v1::PushResponse& response) {
   if (!response.draining().empty()) {
     std::printf("warning: %s\n", Printable(response.draining()).c_str());
   }
-  if (response.stale_handles() != 0 && response.holders().empty()) {
+  if (response.stale_handles() != 0 &&
+      (response.holders().empty() || response.killed() != 0)) {
     std::printf(
         "%s open files stay with the kernel: fusedctl handles --stale\n",
         absl::StrCat(response.stale_handles()).c_str());
+  }
+  if (response.unread_handles() != 0) {
+    std::printf("%s of them may tell a location: they were not read in time\n",
+                absl::StrCat(response.unread_handles()).c_str());
   }
   for (const control::v1::Holder& holder : response.holders()) {
     std::printf("held  uid %u  %s  %s:%s  (%s)  pids %s\n", holder.uid(),
@@ -52,6 +57,10 @@ void PrintEffects(const control::v1::PushResponse& response) {
                 holder.pids().empty()
                     ? "-"
                     : absl::StrJoin(holder.pids(), ",").c_str());
+  }
+  if (response.more_holders() != 0) {
+    std::printf("held  %s further open files\n",
+                absl::StrCat(response.more_holders()).c_str());
   }
   if (response.killed() != 0) {
     std::printf("killed %s\n", absl::StrCat(response.killed()).c_str());
@@ -77,20 +86,23 @@ int PushFile(const std::string& path, control::v1::PushRequest::Kind kind) {
   return PrintPush(reply->message.push(), push.dry_run());
 }
 
-// A file says in its head what it is; one that does not is a policy.
-bool SaysApps(std::string_view content) {
+// A file says in its head what it is; one that does not is a policy, unless it
+// can be read as an app directory alone.
+bool IsApps(const std::string& content, const std::string& path) {
   for (std::string_view line : absl::StrSplit(content, '\n')) {
-    if (!absl::StartsWith(line, "#")) return false;
+    if (!absl::StartsWith(line, "#")) break;
     if (absl::StrContains(line, "proto-message:")) {
       return absl::StrContains(line, "fused.policy.v1.AppDirectory");
     }
   }
-  return false;
+  policy::Issues ignored;
+  return !policy::ParsePolicy(content, path, ignored).has_value() &&
+         policy::ParseApps(content, path, ignored).has_value();
 }
 
 void LintFile(const std::string& content, const std::string& path,
               policy::Issues& issues) {
-  if (SaysApps(content)) {
+  if (IsApps(content, path)) {
     auto parsed = policy::ParseApps(content, path, issues);
     if (!parsed.has_value()) return;
     policy::Snapshot::Build(1, policy::CompiledPolicy::BuiltIn(), *parsed,

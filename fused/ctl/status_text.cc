@@ -114,6 +114,9 @@ std::string VolumeText(const control::v1::VolumeStatus& volume) {
            : absl::StrCat("not watched: ",
                           Printable(volume.watch_lower_reason())));
   if (volume.has_media()) line("media", Media(volume.media()));
+  if (volume.expired() != 0) {
+    line("too late", absl::StrCat(volume.expired()));
+  }
   if (volume.unanswered() != 0) {
     line("unanswered", absl::StrCat(volume.unanswered()));
   }
@@ -157,8 +160,8 @@ std::string StatusText(const control::v1::Status& status) {
     absl::StrAppend(&text, "threads ", workers.threads(), ", ", workers.stuck(),
                     " stuck, ", workers.queued(), " requests queued, ",
                     workers.expired(), " too late, ",
-                    workers.refused() + workers.handles_refused(),
-                    " refused\n");
+                    workers.refused() + workers.handles_refused(), " refused, ",
+                    workers.aborted(), " aborted\n");
   }
   for (const std::string& warning : status.warnings()) {
     absl::StrAppend(&text, "warning ", Printable(warning), "\n");

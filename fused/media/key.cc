@@ -179,17 +179,21 @@ std::string PrefixBelow(KeyKind kind, std::string_view path) {
   return prefix;
 }
 
+FileKey HandleKey(const kernel::FileHandle& handle) {
+  FileKey key;
+  key.bytes.reserve(2 + handle.size);
+  key.bytes.push_back(kHandleMark);
+  key.bytes.push_back(static_cast<char>(handle.type));
+  key.bytes.append(reinterpret_cast<const char*>(handle.bytes), handle.size);
+  return key;
+}
+
 absl::StatusOr<FileKey> MakeKey(KeyKind kind, int fd,
                                 absl::FunctionRef<std::string()> path) {
   if (ByPath(kind)) return PathKey(kind, path(), BirthTime(fd));
   absl::StatusOr<kernel::FileHandle> handle = kernel::HandleOf(fd);
   if (!handle.ok()) return handle.status();
-  FileKey key;
-  key.bytes.reserve(2 + handle->size);
-  key.bytes.push_back(kHandleMark);
-  key.bytes.push_back(static_cast<char>(handle->type));
-  key.bytes.append(reinterpret_cast<const char*>(handle->bytes), handle->size);
-  return key;
+  return HandleKey(*handle);
 }
 
 bool IsOfKind(KeyKind kind, std::string_view key) {

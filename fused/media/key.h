@@ -10,6 +10,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
+#include "kernel/lower.h"
 
 namespace fused::media {
 
@@ -37,6 +38,9 @@ enum class KeyKind : uint8_t {
 
 // Of the tree whose root `root` has open.
 KeyKind KindOf(int root);
+
+// Of kHandle, where the file handle is known.
+FileKey HandleKey(const kernel::FileHandle& handle);
 
 // `fd` is the file's, O_PATH or not; `path` gives its path from the root, and
 // is asked only for kinds that need it.

@@ -2,6 +2,8 @@
 
 #include <sys/resource.h>
 
+#include <map>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -125,15 +127,20 @@ void PutVerdicts(const Inputs& in, Exposition& out) {
   out.Family("fused_decisions", kCounter,
              "Requests that were denied, and opens that were not with how they "
              "are served, by rule; no rule: what is so whatever the policy.");
+  // A rule may be called "other" too, and a sample must not come twice.
+  std::map<std::pair<std::string, size_t>, uint64_t> counts;
   for (const Registry::Rules::Entry& rule : in.registry->rules().All()) {
     for (size_t i = 0; i < kVerdicts; ++i) {
       const uint64_t count = (*rule.value)[i];
-      if (count == 0) continue;
-      out.Sample({{"verdict", std::string(kVerdictLabels[i].first)},
-                  {"io", std::string(kVerdictLabels[i].second)},
-                  {"rule", rule.key == 0 ? "other" : rule.name}},
-                 count);
+      if (count != 0) counts[{rule.key == 0 ? "other" : rule.name, i}] += count;
     }
+  }
+  for (const auto& [what, count] : counts) {
+    const auto& [verdict, io] = kVerdictLabels[what.second];
+    out.Sample({{"verdict", std::string(verdict)},
+                {"io", std::string(io)},
+                {"rule", what.first}},
+               count);
   }
 }
 

@@ -77,6 +77,20 @@ class RenderTest : public testing::Test {
   Registry registry_;
 };
 
+TEST_F(RenderTest, ARuleMayBeCalledOther) {
+  // More rules than are told apart, and one with the name of the rest.
+  registry_.CountVerdict(10061, "other", Verdict::kDenied);
+  for (int i = 0; i < 2000; ++i) {
+    registry_.CountVerdict(10061, absl::StrCat("rule", i), Verdict::kDenied);
+  }
+  const auto families =
+      ParseOpenMetrics(Render(in_, Exposition::Format::kOpenMetrics));
+  ASSERT_THAT(families, IsOk());
+  EXPECT_GT(Value(*families, "fused_decisions",
+                  {{"verdict", "DENY"}, {"io", ""}, {"rule", "other"}}),
+            500);
+}
+
 TEST_F(RenderTest, IsOpenMetrics) {
   const std::string text = Render(in_, Exposition::Format::kOpenMetrics);
   const auto families = ParseOpenMetrics(text);

@@ -9,12 +9,18 @@ looked at here.
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
 import unittest
 
-FUSED = RC = TE = CONTEXTS = CONFIG = UNIT = ""
+sys.dont_write_bytecode = True  # the directory is the source tree
+sys.path.append(os.path.abspath("third_party/tools"))  # of the runfiles
+
+import cases
+
+FUSED = RC = TE = CONTEXTS = PROPERTIES = CONFIG = UNIT = ""
 # Of AOSP's policy.
 AOSP_TYPES = {"system_file", "mnt_user_file"}
 
@@ -28,10 +34,10 @@ def without_comments(text):
     return re.sub(r"(?m)#.*$", "", text)
 
 
-def service():
-    """The one service of the .rc: its command, and its options by name."""
-    ((command, body),) = re.findall(r"(?m)^service fused (.*)\n((?:    .*\n)+)", without_comments(RC))
-    return command.split(), {line.split()[0]: line.split()[1:] for line in body.splitlines() if line.strip()}
+def service(name="fused"):
+    """A service of the .rc: its command, and its options by name."""
+    ((command, body),) = re.findall(r"(?m)^service %s (.*)\n((?:    .*\n)+)" % name, without_comments(RC))
+    return shlex.split(command), {line.split()[0]: line.split()[1:] for line in body.splitlines() if line.strip()}
 
 
 def contexts():
@@ -73,6 +79,23 @@ class AndroidTest(unittest.TestCase):
         (context,) = options["seclabel"]
         self.assertEqual(context.split(":")[2], "fused")
 
+    def test_the_property_tells_that_it_serves(self):
+        command, options = service("fused_serving")
+        self.assertEqual(command[:2], ["/system/bin/sh", "-c"])
+        ctl, control, *wait = command[2].split(" && ")[0].split()
+        self.assertEqual(label(ctl), "fusedctl_exec")
+        self.assertIn('control: "%s"' % control.partition("=")[2], CONFIG)
+        self.assertEqual(wait[0], "wait")
+        self.assertEqual(options["seclabel"], ["u:r:fused_serving:s0"])
+        self.assertIn("oneshot", options)
+        # Only behind a wait that has succeeded, which init does not look at.
+        ((name, context),) = re.findall(r"(?m)^(\S+) (\S+) ", PROPERTIES)
+        set_to_one = "setprop %s 1" % name
+        self.assertEqual(command[2].split(" && ")[1:], [set_to_one])
+        self.assertEqual(without_comments(RC).count(set_to_one), 1)
+        self.assertNotRegex(RC, r"(?m)^ +exec\b")
+        self.assertIn(context.split(":")[2], declared())
+
     def test_every_place_is_made_and_labelled(self):
         made = dict(re.findall(r"(?m)^    mkdir (\S+) (\d+)", RC))
         places = dict(re.findall(r'(?m)^ *(mountpoint|state_dir|control|views_dir): "(.*)"', CONFIG))
@@ -92,7 +115,7 @@ class AndroidTest(unittest.TestCase):
         self.assertEqual(declared() - used, set())
 
     def test_rules_have_their_form(self):
-        macro = re.compile(r"init_daemon_domain\(\w+\)")
+        macro = re.compile(r"(init_daemon_domain\(\w+\)|set_prop\(\w+, \w+\))")
         names = r"(?:[~-]?[\w$]+|\{(?: ?[~-]?\w+)+ ?\})"
         rule = re.compile(r"(type \w+(, \w+)*|(allow|neverallow) %s %s:%s (%s|\*))" % (names, names, names, names))
         text = macro.sub("", without_comments(TE))
@@ -116,13 +139,14 @@ class AndroidTest(unittest.TestCase):
 
 
 def main():
-    global FUSED, RC, TE, CONTEXTS, CONFIG, UNIT
+    global FUSED, RC, TE, CONTEXTS, PROPERTIES, CONFIG, UNIT
     FUSED, rc, unit = (os.path.abspath(path) for path in sys.argv[1:4])
     del sys.argv[1:4]
     android = os.path.dirname(rc)
-    RC, TE, CONTEXTS, CONFIG, UNIT = map(read, (rc, android + "/fused.te", android + "/file_contexts",
-                                               android + "/fused.textproto", unit))
-    unittest.main(verbosity=2)
+    RC, UNIT = read(rc), read(unit)
+    TE, CONTEXTS, PROPERTIES, CONFIG = (
+        read(os.path.join(android, name)) for name in ("fused.te", "file_contexts", "property_contexts", "fused.textproto"))
+    cases.main()
 
 
 if __name__ == "__main__":

@@ -23,6 +23,11 @@ import sys
 import tempfile
 import unittest
 
+sys.dont_write_bytecode = True  # the directory is the source tree
+sys.path.append(os.path.abspath("third_party/tools"))  # of the runfiles
+
+import cases
+
 NEWNS = 0x20000
 LOWER = "/var/lib/fused-media"
 MOUNT = "/media/fused"
@@ -120,7 +125,7 @@ def serves(case, name):
 
 PAGES = ("fused.8", "fusedctl.1", "fused.policy.5", "mount.fuse.fused.8")
 # How examples are tried: by this test, and by systemd_test.
-KINDS = ("apps", "config", "foreground", "fstab", "policy", "service", "sh", "systemd")
+KINDS = ("apps", "config", "foreground", "fstab", "fstab-before", "policy", "service", "sh", "systemd")
 
 
 def source_of(name):
@@ -213,16 +218,24 @@ class ExamplesTest(unittest.TestCase):
                 run("fusedctl", "lint", "/tmp/examples/policy")
 
     def test_apps(self):
-        (text,) = examples("fused.policy.5", "apps")
-        with open("/tmp/examples/apps", "w", encoding="utf8") as out:
-            out.write(text)
-        self.assertEqual(run("fusedctl", "lint", "/tmp/examples/apps").stdout, "")
+        texts = examples("fused.policy.5", "apps")
+        self.assertEqual(len(texts), 2)
+        for text in texts:
+            with self.subTest(example=text):
+                with open("/tmp/examples/apps", "w", encoding="utf8") as out:
+                    out.write(text)
+                self.assertEqual(run("fusedctl", "lint", "/tmp/examples/apps").stdout, "")
 
     def test_fstab(self):
-        run("/etc/init.d/fused", "stop")
         (text,) = examples("mount.fuse.fused.8", "fstab")
+        (before,) = examples("mount.fuse.fused.8", "fstab-before")
         with open("/tmp/examples/fstab", "w", encoding="utf8") as out:
             out.write(text.replace("\\\n  ", "") + "\n")
+        # The service serves what the first line is for.
+        self.assertTrue(mounted())
+        self.assertEqual(run("mount", "-T", "/tmp/examples/fstab", MOUNT, check=False).returncode, 32)
+        run("sh", "-ec", before)
+        self.assertFalse([name for name in os.listdir("/etc/rc2.d") if re.fullmatch(r"S\d\dfused", name)])
         for place, control in ((MOUNT, "/run/fused/control.sock"), ("/media/card", "/run/fused-2/control.sock")):
             run("mount", "-T", "/tmp/examples/fstab", place)
             pid = int(re.search(r'"pid": (\d+)', run("fusedctl", "--control=" + control, "--json", "status").stdout)[1])
@@ -230,6 +243,7 @@ class ExamplesTest(unittest.TestCase):
             run("umount", place)
             self.assertTrue(select.select([descriptor], [], [], 20)[0])
             os.close(descriptor)
+        run("update-rc.d", "fused", "enable")
         run("/etc/init.d/fused", "start")
 
     def test_pages(self):
@@ -253,10 +267,22 @@ class ExamplesTest(unittest.TestCase):
         self.assertEqual(complete("fusedctl", "push", "--dr"), ["--dry_run"])
         self.assertEqual(complete("fusedctl", "--json", "view", "--pack"), ["--package="])
         self.assertEqual(complete("fusedctl", "sync", "--pack"), [])
+        # As bash cuts it.
+        self.assertEqual(complete("fusedctl", "--control", "=", "/x", "pus"), ["push"])
+        self.assertEqual(complete("fusedctl", "--control", "=", "/x", "push", "--dr"), ["--dry_run"])
         zsh = "/usr/share/zsh/vendor-completions/_fusedctl"
         run("zsh", "-n", zsh)
         with open(zsh, encoding="utf8") as script:
             self.assertRegex(script.read(), r"\n +push\) offered=\(.*--dry_run")
+
+    def test_every_value_is_described(self):
+        page = source_of("fused.8")
+        for value in ("MEDIA", "POSIX", "AUTO", "OFF", "DEV", "URING", "PLAIN", "HASHED", "NONE"):
+            with self.subTest(value=value):
+                self.assertIn("\n.It Li %s\n" % value, page)
+        for name in ("fused.8", "fusedctl.1", "fused.policy.5", "mount.fuse.fused.8"):
+            sections = re.findall(r"(?m)^\.Sh (.*)$", source_of(name))
+            self.assertEqual(sorted(set(sections)), sorted(sections), name)
 
     def test_every_command_is_described(self):
         page = source_of("fusedctl.1")
@@ -371,7 +397,6 @@ class InstallTest(unittest.TestCase):
             shutil.rmtree(os.path.join(LOWER, name), ignore_errors=True)
         run("dpkg", "--purge", "fused")
         self.assertFalse(mounted())
-        self.assertEqual(run("getent", "group", "media_rw", check=False).returncode, 2)
         self.assertEqual(sorted(everything() - InstallTest.before), [])
 
 
@@ -404,30 +429,32 @@ class PackageTest(unittest.TestCase):
         self.assertEqual(done.stdout, "")
 
 
-if __name__ == "__main__":
-    AGAIN = os.path.abspath(sys.argv.pop(3))
-    NEXT = os.path.abspath(sys.argv.pop(2))
-    DEB = os.path.abspath(sys.argv.pop(1))
-    os.environ["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin"
-    os.environ["DEBIAN_FRONTEND"] = "noninteractive"
-    os.environ["LC_ALL"] = "C.UTF-8"
+def main():
+    """The cases of the script, on a machine of their own."""
+    debs = dict(zip(("fused.deb", "next.deb", "again.deb"), map(os.path.abspath, sys.argv[1:4])))
+    del sys.argv[1:4]
+    os.environ.update(PATH="/usr/sbin:/usr/bin:/sbin:/bin", DEBIAN_FRONTEND="noninteractive", LC_ALL="C.UTF-8")
     if why_not():
-        unittest.main(verbosity=2)
-    TOP = tempfile.mkdtemp(prefix="fused.", dir="/tmp")
+        cases.main()
+    top = tempfile.mkdtemp(prefix="fused.", dir="/tmp")
     child = os.fork()
     if child != 0:
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        os.rmdir(TOP)
+        os.rmdir(top)
         sys.exit(code)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(NEWNS) != 0:
         sys.exit("unshare: " + os.strerror(ctypes.get_errno()))
     run("mount", "--make-rprivate", "/")
     # No overlay stands on another's upper directory: on a tmpfs.
-    run("mount", "-t", "tmpfs", "tmpfs", TOP)
-    enter_root(TOP, {"fused.deb": DEB, "next.deb": NEXT, "again.deb": AGAIN})
+    run("mount", "-t", "tmpfs", "tmpfs", top)
+    enter_root(top, debs)
     try:
-        unittest.main(verbosity=2, failfast=True)
+        cases.main(failfast=True)
     finally:
         # A daemon that a failure has left.
         run("dpkg", "--purge", "fused", check=False)
+
+
+if __name__ == "__main__":
+    main()

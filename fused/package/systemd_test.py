@@ -10,6 +10,7 @@ skipped.
 
 import ctypes
 import os
+import re
 import select
 import signal
 import subprocess
@@ -19,7 +20,9 @@ import time
 import unittest
 
 sys.dont_write_bytecode = True  # the directory is the source tree
+sys.path.append(os.path.abspath("third_party/tools"))  # of the runfiles
 
+import cases
 import install_test
 from install_test import MOUNT, LOWER, run
 
@@ -69,13 +72,26 @@ class SystemdTest(unittest.TestCase):
         self.assertTrue(os.path.isdir(run("fusedctl", "view", "--package=org.example.camera").stdout.strip()))
 
     def test_2_reload(self):
+        def in_force():
+            return re.search(r'"apps": \{\s*"version": "(\d+)"', run("fusedctl", "--json", "status").stdout).group(1)
+
         pid = property_of("MainPID")
         config = read("/etc/fused/fused.textproto")
+        named = config + 'apps: "/etc/fused/apps.textproto"\n'
         write("/etc/fused/apps.textproto", 'version: 7 apps { package: "a.b" uid: 10061 }')
-        write("/etc/fused/fused.textproto", config + "nonsense: 1\n")
+        write("/etc/fused/fused.textproto", named + "nonsense: 1\n")
         self.assertNotEqual(run("systemctl", "reload", "fused", check=False).returncode, 0)
-        write("/etc/fused/fused.textproto", config)
+        self.assertNotEqual(in_force(), "7")
+        # A file that the configuration did not name at the start.
+        write("/etc/fused/fused.textproto", named)
         run("systemctl", "reload", "fused")
+        self.assertEqual(in_force(), "7")
+        # What the daemon refuses, and no check can know: the version has not grown.
+        write("/etc/fused/apps.textproto", "version: 7")
+        self.assertNotEqual(run("systemctl", "reload", "fused", check=False).returncode, 0)
+        self.assertEqual(in_force(), "7")
+        write("/etc/fused/fused.textproto", config)
+        os.unlink("/etc/fused/apps.textproto")
         self.assertEqual(property_of("MainPID"), pid)
         self.assertEqual(property_of("ActiveState"), "active")
 
@@ -94,6 +110,18 @@ class SystemdTest(unittest.TestCase):
         run("systemctl", "stop", "fused")
         self.assertFalse(install_test.mounted())
         self.assertEqual(property_of("Result"), "success")
+
+    def test_5_a_wrong_configuration_is_tried_once(self):
+        config = read("/etc/fused/fused.textproto")
+        write("/etc/fused/fused.textproto", config + "nonsense: 1\n")
+        self.assertNotEqual(run("systemctl", "start", "fused", check=False).returncode, 0)
+        # Not activating, as where it is to be tried again.
+        self.assertEqual(property_of("ActiveState"), "failed")
+        self.assertEqual(property_of("ExecMainStatus"), "2")
+        self.assertEqual(property_of("NRestarts"), "0")
+        write("/etc/fused/fused.textproto", config)
+        run("systemctl", "start", "fused")
+        run("systemctl", "stop", "fused")
 
 
 def unshare(flags):
@@ -161,7 +189,7 @@ def inside(top, arguments):
     group = own_cgroup()
     if group is None:
         WHY_NOT = "no cgroups that may be written"
-        unittest.main(verbosity=2)
+        cases.main()
     child = os.fork()
     if child != 0:
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -180,7 +208,7 @@ def inside(top, arguments):
         if tester == 0:
             if not answers():
                 WHY_NOT = "systemd does not start here"
-            result = unittest.main(verbosity=2, failfast=True, exit=False).result
+            result = cases.run(failfast=True)
             os._exit(0 if result.wasSuccessful() else 1)
         code = os.waitstatus_to_exitcode(os.waitpid(tester, 0)[1])
     finally:
@@ -196,7 +224,7 @@ def main():
     os.environ.update(PATH="/usr/sbin:/usr/bin:/sbin:/bin", DEBIAN_FRONTEND="noninteractive", LC_ALL="C.UTF-8")
     WHY_NOT = install_test.why_not()
     if WHY_NOT:
-        unittest.main(verbosity=2)
+        cases.main()
     top = tempfile.mkdtemp(prefix="fused.", dir="/tmp")
     child = os.fork()
     if child == 0:

@@ -16,6 +16,11 @@ import sys
 import tempfile
 import unittest
 
+sys.dont_write_bytecode = True  # the directory is the source tree
+sys.path.append(os.path.abspath("third_party/tools"))  # of the runfiles
+
+import cases
+
 REDACT = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 else ""
 TOOLS = ["exiftool", "ffmpeg", "ffprobe", "heif-enc", "heif-convert", "webpmux"]
 # By path: a workplace may have its own of that name.
@@ -357,4 +362,4 @@ class Corpus(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    cases.main()

@@ -15,7 +15,8 @@ using kernel::FakeKernel;
 using kernel::Terminated;
 
 MountedView::MountedView(const VolumeContext& context,
-                         const ViewIdentity& identity, uint64_t flags)
+                         const ViewIdentity& identity, uint64_t flags,
+                         uint32_t minor)
     : view_(std::make_unique<View>(context, identity)) {
   auto backing = std::make_unique<kernel::FakeBackingDevice>();
   backing_ = backing.get();
@@ -27,8 +28,7 @@ MountedView::MountedView(const VolumeContext& context,
   CHECK_OK(session);
   session_ = *std::move(session);
   view_->SetSession(session_);
-  constexpr uint32_t kMinor = 45;
-  const uint64_t unique = kernel_.SendInit(kMinor, flags);
+  const uint64_t unique = kernel_.SendInit(minor, flags);
   Serve();
   const std::optional<Answer> answer = Poll(unique);
   CHECK(answer.has_value() && answer->error == 0);

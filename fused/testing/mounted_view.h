@@ -66,9 +66,11 @@ struct ListedName {
 // Not thread-safe.
 class MountedView {
  public:
-  // Serves when it is made. `flags` is what the kernel offers.
+  // Serves when it is made. `flags` is what the kernel offers, and `minor` its
+  // version of the protocol.
   MountedView(const VolumeContext& context, const ViewIdentity& identity,
-              uint64_t flags = kernel::FakeKernel::AllFlags());
+              uint64_t flags = kernel::FakeKernel::AllFlags(),
+              uint32_t minor = 45);
   MountedView(const MountedView&) = delete;
   MountedView& operator=(const MountedView&) = delete;
   ~MountedView();
@@ -76,6 +78,9 @@ class MountedView {
   // Sends a request and has it served; the answer is in Poll() then.
   uint64_t Send(uint32_t opcode, kernel::NodeId node, std::string_view body,
                 From from = {});
+  // Sends it only: session().Serve() is the caller's to call.
+  uint64_t Transmit(uint32_t opcode, kernel::NodeId node, std::string_view body,
+                    From from = {});
   // The answer to `unique`; nothing while there is none.
   std::optional<Answer> Poll(uint64_t unique);
   // Both; a request without an answer fails the test.
@@ -150,8 +155,6 @@ class MountedView {
   }
 
  private:
-  uint64_t Transmit(uint32_t opcode, kernel::NodeId node, std::string_view body,
-                    From from);
   void Serve();
   void Collect();
 

@@ -13,6 +13,11 @@ import subprocess
 import sys
 import unittest
 
+sys.dont_write_bytecode = True  # the directory is the source tree
+sys.path.append(os.path.abspath("third_party/tools"))  # of the runfiles
+
+import cases
+
 HERE = os.path.dirname(os.path.abspath(sys.argv[0]))
 FUSEDCTL = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 else ""
 APPS = os.path.join(HERE, "apps.textproto")
@@ -50,4 +55,4 @@ class CookbookTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    cases.main()

@@ -244,5 +244,27 @@ TEST(ChangesTest, GrantsConcernThePackage) {
   EXPECT_TRUE(changes.ForShared());
 }
 
+TEST(ChangesTest, GrantsConcernAllPackagesOfTheUid) {
+  const v1::Policy& policy = CompiledPolicy::BuiltIn()->source();
+  v1::AppDirectory apps = ManyApps(3);
+  v1::App& shares = *apps.add_apps();
+  shares.set_package("com.shares");
+  shares.set_uid(10001);
+  shares.set_target_sdk(34);
+  const auto without = Must(policy, apps);
+  v1::Grant& grant = *apps.add_grants();
+  grant.set_package("com.app1");
+  grant.set_path("DCIM/a.jpg");
+  grant.set_access(v1::Grant::GRANT_READ);
+  const auto with = Must(policy, apps);
+  // Given, and taken back.
+  for (const Changes& changes :
+       {Changes(without, with), Changes(with, without)}) {
+    EXPECT_TRUE(changes.ForPackage("com.app1", 10001));
+    EXPECT_TRUE(changes.ForPackage("com.shares", 10001));
+    EXPECT_FALSE(changes.ForPackage("com.app2", 10002));
+  }
+}
+
 }  // namespace
 }  // namespace fused::policy::oracle

@@ -48,7 +48,9 @@ def run(*command, cwd=ROOT):
 
 def files(*endings):
     """Returns our own files: what git knows and what it would add."""
-    _, out = run("git", "ls-files", "--cached", "--others", "--exclude-standard")
+    code, out = run("git", "ls-files", "--cached", "--others", "--exclude-standard")
+    if code != 0 or not out:
+        raise compile_commands.Failed("git lists no files: " + out.strip())
     return [f for f in out.splitlines() if f.endswith(endings) and os.path.exists(os.path.join(ROOT, f))]
 
 

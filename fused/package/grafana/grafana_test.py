@@ -5,10 +5,16 @@
 """
 
 import importlib.util
+import os
 import subprocess
 import sys
 import unittest
 import xml.dom.minidom
+
+sys.dont_write_bytecode = True  # the directory is the source tree
+sys.path.append(os.path.abspath("third_party/tools"))  # of the runfiles
+
+import cases
 
 JSON, MAKE, DRAW = sys.argv[1:4]
 
@@ -49,4 +55,4 @@ class GrafanaTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1])
+    cases.main(argv=sys.argv[:1])

@@ -42,6 +42,19 @@ def commands(text, described):
     return "\n".join(line for line in lines if line)
 
 
+def values(text):
+    """The enumerations of a .proto file; the value 0 is that of a field not set."""
+    lines = []
+    pattern = r"((?:^ *//.*\n)*)^( *)enum (\w+) \{\n([\s\S]*?)^\2\}"
+    for comment, _, name, body in re.findall(pattern, text, re.M):
+        lines += [".Ss " + name, *prose(comment), ".Bl -tag -width Ds -compact"]
+        for before, value, number in re.findall(r"((?:^ *//.*\n)*)^ *(\w+) = (\d+);", body, re.M):
+            lines.append(".It Li " + value if number != "0" else ".It (none)")
+            lines += prose(before)
+        lines.append(".El")
+    return lines
+
+
 def fields(text):
     """The messages of a .proto file, with what stands before each field."""
     lines = []
@@ -53,7 +66,7 @@ def fields(text):
             lines.append(".It Li %s No (%s%s)" % (name, kind, ", repeated" if repeated else ""))
             lines += prose(before)
         lines.append(".El")
-    return "\n".join(lines)
+    return "\n".join(lines + values(text))
 
 
 def prose(comment):
