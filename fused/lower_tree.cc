@@ -269,8 +269,7 @@ std::shared_ptr<LowerNode> LowerTree::FindKnown(
   const Key key{stat->st_dev, stat->st_ino};
   Shard& shard = ShardOf(key);
   absl::MutexLock lock(&shard.mutex);
-  const auto found = shard.nodes.find(key);
-  return found == shard.nodes.end() ? nullptr : found->second.lock();
+  return shard.Find(key);
 }
 
 namespace {
