@@ -76,7 +76,8 @@ absl::Status PolicyManager::CommitDelta(
   }
   // On disk first: it is one write, which cannot be half in force.
   absl::Status status = journal_.Append(record);
-  if (status.ok()) PutInForce({std::move(snapshot), std::move(grants)});
+  if (status.ok())
+    PutInForce({.snapshot = std::move(snapshot), .grants = std::move(grants)});
   return status;
 }
 

@@ -100,7 +100,7 @@ absl::Status PolicyManager::Commit(Candidate candidate, Issues& warnings) {
     return status;
   }
   const std::shared_ptr<const Snapshot> before = rules_.snapshot();
-  PutInForce({candidate.snapshot, *std::move(grants)});
+  PutInForce({.snapshot = candidate.snapshot, .grants = *std::move(grants)});
   status = CommitHistory();
   if (status.ok()) {
     if (candidate.line == Line::kApps) {
@@ -121,7 +121,8 @@ absl::Status PolicyManager::Commit(Candidate candidate, Issues& warnings) {
   // Without its grants it is no less strict.
   absl::StatusOr<std::shared_ptr<const Grants>> bound =
       Bind(*back, *before, none);
-  PutInForce({std::move(back), bound.ok() ? *std::move(bound) : nullptr});
+  PutInForce({.snapshot = std::move(back),
+              .grants = bound.ok() ? *std::move(bound) : nullptr});
   return status;
 }
 
