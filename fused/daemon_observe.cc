@@ -109,12 +109,12 @@ void Daemon::TellStart() {
   if (policies_->started().policy) {
     response.set_version(status.policy().version());
     response.set_sha256(status.policy().sha256());
-    TellPush(false, "POLICY of START", 0, response);
+    audit_->Say(RecordOf("POLICY of START", 0, response));
   }
   if (policies_->started().apps) {
     response.set_version(status.apps().version());
     response.clear_sha256();
-    TellPush(true, "APPS of START", 0, response);
+    audit_->Say(RecordOf("APPS of START", 0, response));
   }
 }
 

@@ -69,17 +69,20 @@ bool IsOfHistory(std::string_view name) {
          EntryOf(name, History::Line::kApps).has_value();
 }
 
+constexpr uint32_t kFormat = 1;
+
 // The index as it lies on disk, where damage that can be parsed is told too.
 std::string BytesOfIndex(const state::v1::History& index) {
   state::v1::HistoryFile file;
   file.set_history(index.SerializeAsString());
   file.set_crc32c(static_cast<uint32_t>(absl::ComputeCrc32c(file.history())));
+  file.set_format(kFormat);
   return file.SerializeAsString();
 }
 
 bool ParseIndex(const std::string& bytes, state::v1::History& index) {
   state::v1::HistoryFile file;
-  return !bytes.empty() && file.ParseFromString(bytes) &&
+  return file.ParseFromString(bytes) && file.format() == kFormat &&
          file.crc32c() ==
              static_cast<uint32_t>(absl::ComputeCrc32c(file.history())) &&
          index.ParseFromString(file.history());

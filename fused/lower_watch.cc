@@ -144,11 +144,12 @@ void LowerWatch::HandleName(LowerTree& tree,
     telling_.Everything(tree);
   }
   telling_.AttributesOfDirectory(*directory, {});
-  // Several changes of one name may have become one event: whatever it was, the
-  // name is looked up again.
-  telling_.Name(
-      *directory, {}, event.name,
-      event.is_directory ? NameChange::kDirectoryGone : NameChange::kGone);
+  // One that was made may have been looked up already, and be somebody's
+  // working directory: that is not taken away.
+  telling_.Name(*directory, {}, event.name,
+                event.kind == Kind::kMade ? NameChange::kMade
+                : event.is_directory      ? NameChange::kDirectoryGone
+                                          : NameChange::kGone);
   // Link count and times of what had it.
   if (!event.object.has_value()) return;
   const std::shared_ptr<LowerNode> node = tree.FindKnown(*event.object);

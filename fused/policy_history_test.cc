@@ -87,6 +87,14 @@ TEST_F(PolicyManagerTest, WhatFailedAtTheLastStepLeavesNoDecision) {
   manager_->OnChange(nullptr);
 }
 
+TEST_F(PolicyManagerTest, NothingPushedYetIsNoLoss) {
+  for (int i = 0; i < 3; ++i) {
+    Restart();
+    EXPECT_EQ(Status().warnings_size(), 0) << Status().DebugString();
+    EXPECT_EQ(PolicyVersion(), 0u);
+  }
+}
+
 // Kills a process at each step of a push, as power would.
 TEST_F(PolicyManagerTest, KilledAtAnyStepItIsTheOldOrTheNew) {
   ASSERT_TRUE(Push(PushRequest::POLICY, PolicyText(3)).accepted());

@@ -13,6 +13,7 @@
 #include "androidtest/harness/files.h"
 #include "androidtest/harness/fixture.h"
 #include "androidtest/harness/matchers.h"
+#include "androidtest/harness/program.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -96,6 +97,38 @@ TEST_P(LowerTest, DirectoriesMove) {
   EXPECT_THAT(app.Stat("d/sub/g"), FailsWith(ENOENT));
   EXPECT_THAT(app.Read("e/sub/g"), Reads("g"));
   EXPECT_THAT(app.List("e"), Lists(UnorderedElementsAre("f", "sub")));
+}
+
+// DIRECTORY IN OUT: stands in the directory while the test does something: it
+// opens the two in turn. The errno of getcwd(2) then.
+APP_PROGRAM(StandIn) {
+  if (chdir(arguments[0].c_str()) != 0) return Failed("chdir");
+  close(open(arguments[1].c_str(), O_WRONLY | O_CLOEXEC));
+  close(open(arguments[2].c_str(), O_RDONLY | O_CLOEXEC));
+  char path[4096];
+  return getcwd(path, sizeof(path)) == nullptr ? Failed("getcwd") : Done(0);
+}
+
+// The event of its making comes when an app stands in it already.
+TEST_P(LowerTest, ANewDirectoryStaysWhoStandsInIt) {
+  const std::string in = device_.directory() + "/in";
+  const std::string out = device_.directory() + "/out";
+  for (const std::string& fifo : {in, out}) {
+    ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+    ASSERT_EQ(chmod(fifo.c_str(), 0666), 0);
+  }
+  for (const View view : {View::kApp, View::kShared}) {
+    const App app = device_.Launch(kCamera, view);
+    for (int i = 0; i < 30; ++i) {
+      const std::string name = absl::StrCat("d/", app.name(), i);
+      ASSERT_TRUE(MakeDirectories(Below(name.c_str())));
+      app.Begin("StandIn", {app.At(name), in, out});
+      close(open(in.c_str(), O_RDONLY | O_CLOEXEC));
+      ASSERT_TRUE(device_.Sync());
+      close(open(out.c_str(), O_WRONLY | O_CLOEXEC));
+      ASSERT_THAT(app.Finish(), Succeeds());
+    }
+  }
 }
 
 // What apps do is not taken for others' doing.

@@ -130,4 +130,12 @@ void SingleFile::Release(NodeId, HandleId handle, std::optional<uint64_t>,
   reply.Ok();
 }
 
+void SingleFile::Destroy() {
+  {
+    absl::MutexLock lock(&mu_);
+    handles_.clear();
+  }
+  FakeOperations::Destroy();
+}
+
 }  // namespace fused::kernel

@@ -49,6 +49,9 @@ class SingleFile : public FakeOperations {
              WriteReply reply) override;
   void Release(NodeId node, HandleId handle,
                std::optional<uint64_t> flock_owner, StatusReply reply) override;
+  // With no RELEASE for what was open when the superblock went; its backing ids
+  // must not outlive the session.
+  void Destroy() override;
 
  private:
   Attributes AttributesOf(NodeId node) const;
