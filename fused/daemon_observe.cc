@@ -15,6 +15,7 @@
 #include "fused/metrics/exposition.h"
 #include "fused/metrics/render.h"
 #include "fused/shown_text.h"
+#include "fused/version.h"
 #include "kernel/fd.h"
 #include "kernel/packet.h"
 #include "kernel/status.h"
@@ -226,6 +227,45 @@ control::v1::PushResponse Daemon::ChangeApps(
     TellPush(true, "change of apps", request.peer_uid(), response);
   }
   return response;
+}
+
+void Daemon::FillWorkers(control::v1::Workers& workers) const {
+  const kernel::Loop::Stats stats = loop_->stats();
+  workers.set_threads(static_cast<uint32_t>(stats.threads));
+  workers.set_stuck(static_cast<uint32_t>(stats.stuck));
+  workers.set_queued(static_cast<uint32_t>(stats.parked));
+  workers.set_expired(stats.expired);
+  workers.set_refused(stats.refused);
+  workers.set_aborted(stats.aborted);
+  workers.set_uring_views(static_cast<uint32_t>(stats.rings));
+  workers.set_uring_threads(static_cast<uint32_t>(stats.seats));
+  workers.set_uring_bytes(stats.ring_bytes);
+  workers.set_handles_refused(limits_->handles_refused());
+  workers.set_backing_ids_refused(limits_->backing_ids_refused());
+}
+
+control::v1::Status Daemon::GetStatus() {
+  control::v1::Status status;
+  const State state = state_now_.load();
+  status.set_state(state == State::kServing    ? "SERVING"
+                   : state == State::kStarting ? "STARTING"
+                                               : "STOPPING");
+  status.set_pid(static_cast<uint32_t>(getpid()));
+  status.set_version(kVersion);
+  policies_->FillStatus(status);
+  if (state == State::kServing) {
+    for (const std::unique_ptr<Volume>& volume : volumes_) {
+      volume->FillStatus(*status.add_volumes());
+    }
+  }
+  if (state == State::kServing) FillWorkers(*status.mutable_workers());
+  control::v1::KernelStatus& kernel = *status.mutable_kernel();
+  kernel.set_release(features_.release);
+  kernel.set_protocol(features_.protocol);
+  for (const auto& [name, has] : features_.has) {
+    (*kernel.mutable_features())[name] = has;
+  }
+  return status;
 }
 
 control::v1::AuditResponse Daemon::Audit(

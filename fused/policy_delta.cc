@@ -76,8 +76,9 @@ absl::Status PolicyManager::CommitDelta(
   }
   // On disk first: it is one write, which cannot be half in force.
   absl::Status status = journal_.Append(record);
-  if (status.ok())
+  if (status.ok()) {
     PutInForce({.snapshot = std::move(snapshot), .grants = std::move(grants)});
+  }
   return status;
 }
 

@@ -17,7 +17,6 @@
 namespace fused {
 namespace {
 
-using ::absl_testing::IsOk;
 using ::absl_testing::StatusIs;
 using control::v1::PushRequest;
 using control::v1::PushResponse;

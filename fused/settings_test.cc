@@ -187,7 +187,7 @@ TEST(SettingsTest, Transports) {
         std::pair{"dev", config::v1::DEV},
         std::pair{"uring", config::v1::URING}}) {
     const std::string flag = std::string("--transport=") + word;
-    const auto settings = Parse({"fused", flag.c_str(), "/a", "/b"});
+    const auto settings = Parse({"fused", flag, "/a", "/b"});
     ASSERT_TRUE(settings.ok());
     EXPECT_EQ(settings->transport, transport);
     EXPECT_EQ(settings->uring_views, 4u);

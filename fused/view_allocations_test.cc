@@ -125,7 +125,7 @@ class AllocationsTest : public ViewTest {
 
 TEST_F(AllocationsTest, TheCounterCounts) {
   Prepare();
-  EXPECT_NE(Steadily([this] {
+  EXPECT_NE(Steadily([] {
               counting = true;
               const std::string copy(kName);
               counting = false;

@@ -198,7 +198,7 @@ bool Loop::Impl::Park(Entry& entry, const Session::Buffer& buffer) {
   return true;
 }
 
-Loop::Impl::Parked Loop::Impl::Take(std::deque<Parked>::iterator one) {
+Loop::Impl::Parked Loop::Impl::Take(const std::deque<Parked>::iterator& one) {
   Parked taken = std::move(*one);
   parked.erase(one);
   parked_count.fetch_sub(1);

@@ -99,7 +99,7 @@ struct Loop::Impl {
   bool HasRoom(uid_t uid, size_t bytes) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(park_mu);
   // Takes it out of those that wait.
-  Parked Take(std::deque<Parked>::iterator one)
+  Parked Take(const std::deque<Parked>::iterator& one)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(park_mu);
   // One that may be served, if there is one.
   bool Unpark(Parked& parked) ABSL_LOCKS_EXCLUDED(park_mu);

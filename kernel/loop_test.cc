@@ -449,7 +449,7 @@ TEST_F(StuckLoopTest, WhatWaitsIsBoundedByBytes) {
 }
 
 TEST_F(StuckLoopTest, WhatAllUidsWaitWithIsBoundedByBytes) {
-  options_.max_parked_bytes = 4 * 32'768;
+  options_.max_parked_bytes = 131'072;
   options_.threads_per_uid = 1;
   options_.max_threads = 16;
   Start();

@@ -281,6 +281,7 @@ bool RingSeat::Impl::TakePosted() {
 bool RingSeat::Impl::Reap(io_uring_cqe* cqe, std::string_view& packet) {
   const uint64_t data = cqe->user_data;
   const int result = cqe->res;
+  auto* const entry = static_cast<Ring::Entry*>(io_uring_cqe_get_data(cqe));
   io_uring_cqe_seen(&uring, cqe);
   if (data == kWake) {
     eventfd_t value;
@@ -288,7 +289,6 @@ bool RingSeat::Impl::Reap(io_uring_cqe* cqe, std::string_view& packet) {
     WaitForWake();
     return true;
   }
-  auto* const entry = reinterpret_cast<Ring::Entry*>(data);
   --held;
   if (result < 0) {
     if (result != -ENOTCONN && result != -ECONNABORTED &&

@@ -43,8 +43,9 @@ std::string ToString(const Result& result) {
 }
 
 World::World() {
-  for (const char* path : {"", "one", "two", "plain"})
+  for (const char* path : {"", "one", "two", "plain"}) {
     nodes_[path].directory = true;
+  }
 }
 
 std::string World::Policy(uint64_t version) const {
