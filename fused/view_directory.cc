@@ -48,8 +48,9 @@ void View::OpenDirectory(const kernel::Caller& caller, kernel::NodeId node_id,
   directories_.Insert(
       id, std::make_shared<DirectoryHandle>(id, node, actor.uid, *std::move(fd),
                                             *std::move(share)));
-  const bool cache = posix() || !identity_.shared() ||
-                     ListsAlike(*actor.snapshot, facts.location);
+  // Not in a mount that all share: about one of 20,000 pushes left names there
+  // that the rules before it showed (push_exact_test, at full length).
+  const bool cache = posix() || !identity_.shared();
   if (!reply.Send(id, cache)) directories_.Remove(id);
 }
 

@@ -106,12 +106,6 @@ TEST_F(RequestsTest, AListingAgain) {
   EXPECT_TRUE(Spares(kLooks, [&] {
     EXPECT_THAT(app.List("Download/many").names, SizeIs(kFiles));
   }));
-  // Of an open directory in the shared view, where all are shown the same; its
-  // first name is looked up for each caller.
-  const App other = device_.Launch(kCamera, View::kShared);
-  EXPECT_TRUE(Spares({"GETATTR", "READDIR", "READDIRPLUS"}, [&] {
-    EXPECT_THAT(other.List("Download/many").names, SizeIs(kFiles));
-  }));
 }
 
 TEST_F(RequestsTest, AnAbsentNameAgain) {
