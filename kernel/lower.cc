@@ -26,6 +26,10 @@ namespace {
 
 // EAGAIN says that a rename anywhere on the system made the walk uncertain.
 constexpr int kResolveAttempts = 64;
+// EXDEV says that a mount is in the way, or that what was found has been moved
+// away before the walk ended (fs/namei.c, complete_walk()): then the next one
+// finds what is there now.
+constexpr int kMovedAttempts = 16;
 
 absl::StatusOr<Fd> OpenResolved(int directory, const char* path, uint64_t flags,
                                 mode_t mode) {
@@ -39,9 +43,10 @@ absl::StatusOr<Fd> OpenResolved(int directory, const char* path, uint64_t flags,
         syscall(SYS_openat2, directory, path, &how, sizeof(how)));
     if (fd >= 0) return Fd(fd);
     if (errno == EINTR) continue;
-    if (errno != EAGAIN || attempt == kResolveAttempts) {
-      return ErrnoStatus(errno);
-    }
+    const int most = errno == EAGAIN  ? kResolveAttempts
+                     : errno == EXDEV ? kMovedAttempts
+                                      : 0;
+    if (attempt >= most) return ErrnoStatus(errno);
   }
 }
 

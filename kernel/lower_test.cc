@@ -213,5 +213,36 @@ TEST(ProcPathTest, HoldsTheLargestNumber) {
   EXPECT_STREQ(ProcPath(2147483647).text, "/proc/self/fd/2147483647");
 }
 
+// A name that is moved away while it is opened is there or is not: no walk has
+// left the directory, though the kernel says so (EXDEV).
+TEST(LowerRaceTest, WhatIsMovedAwayIsThereOrNot) {
+  const ScratchDirectory scratch;
+  const std::string from = scratch.MakeDirectory("a");
+  const std::string to = scratch.MakeDirectory("b");
+  scratch.MakeFile("a/f", "x");
+  const Fd parent(open(from.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  ASSERT_TRUE(parent.valid());
+  std::atomic<bool> stop{false};
+  std::thread mover([&] {
+    while (!stop) {
+      rename((from + "/f").c_str(), (to + "/f").c_str());
+      rename((to + "/f").c_str(), (from + "/f").c_str());
+    }
+  });
+  int opened = 0;
+  for (int i = 0; i < 300'000; ++i) {
+    const absl::StatusOr<Fd> fd = OpenChild(parent.get(), "f", O_PATH);
+    if (fd.ok()) {
+      ++opened;
+    } else if (!IsErrno(fd.status(), ENOENT)) {
+      ADD_FAILURE() << fd.status();
+      break;
+    }
+  }
+  stop = true;
+  mover.join();
+  EXPECT_GT(opened, 0);
+}
+
 }  // namespace
 }  // namespace fused::kernel
