@@ -374,6 +374,9 @@ class LowerTree {
   // One file may be found by several spellings of its name. Told by the file
   // system; of one that can't tell, yes.
   bool folds_case() const { return folds_case_; }
+  // Copying within the file system takes as long as reading and writing.
+  // Told by the file system; of one that can't tell, no.
+  bool copies_bytes() const { return copies_bytes_; }
 
  private:
   friend class LowerNode;
@@ -459,6 +462,7 @@ class LowerTree {
   bool has_handles_ = false;
   bool has_xattrs_ = false;
   bool folds_case_ = false;
+  bool copies_bytes_ = false;
   std::unique_ptr<media::Tree> media_;
   std::atomic<uint64_t> generation_{1};
   std::atomic<uint64_t> nomedia_changes_{1};

@@ -51,6 +51,24 @@ bool FoldsCase(int root) {
          (flags & FS_CASEFOLD_FL) != 0;
 }
 
+// Those that share no blocks between files, and ask no server to copy.
+bool CopiesBytes(int root) {
+  constexpr int64_t kExfatMagic = 0x2011bab0;
+  struct statfs stat = {};
+  if (fstatfs(root, &stat) != 0) return false;
+  switch (static_cast<int64_t>(stat.f_type)) {
+    case EXT4_SUPER_MAGIC:
+    case F2FS_SUPER_MAGIC:
+    case MSDOS_SUPER_MAGIC:
+    case RAMFS_MAGIC:
+    case TMPFS_MAGIC:
+    case kExfatMagic:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<LowerTree>> LowerTree::Create(
@@ -72,6 +90,7 @@ absl::StatusOr<std::unique_ptr<LowerTree>> LowerTree::Create(
   tree->has_xattrs_ =
       getxattr(path.text, kOwnerXattr, nullptr, 0) >= 0 || errno == ENODATA;
   tree->folds_case_ = FoldsCase(tree->root_descriptor());
+  tree->copies_bytes_ = CopiesBytes(tree->root_descriptor());
   if (options.index != nullptr) {
     tree->media_ = options.index->Attach(
         {.name = {.volume = options.volume, .user = options.user},

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "kernel/status.h"
 #include "policy/names.h"
@@ -74,6 +75,7 @@ void LowerWatch::Run() {
   pthread_setname_np(pthread_self(), "fused-watch");
   bool pause = false;
   while (!stopping_.load()) {
+    LeaveOutOwnWrites();
     struct pollfd fds[] = {{wake_.get(), POLLIN, 0},
                            {events_->descriptor(), POLLIN, 0}};
     poll(fds, pause ? 1 : 2, pause ? kPauseMilliseconds : -1);
@@ -89,6 +91,16 @@ void LowerWatch::Run() {
     pause = !pause;
     absl::MutexLock lock(&mutex_);
     drained_ = asked;
+  }
+}
+
+void LowerWatch::LeaveOutOwnWrites() {
+  const std::vector<LowerTree*> trees = trees_.All();
+  if (trees.size() == left_out_) return;
+  left_out_ = trees.size();
+  for (LowerTree* const tree : trees) {
+    // A kernel that can't tells of more than it has to.
+    events_->LeaveOutWritesOn(tree->root_descriptor()).IgnoreError();
   }
 }
 

@@ -50,6 +50,9 @@ class LowerWatch {
              std::unique_ptr<kernel::LowerEvents> events, kernel::Fd wake);
 
   void Run();
+  // Has the kernel leave out what is written through the trees' own mounts,
+  // which nobody else has.
+  void LeaveOutOwnWrites();
   // Takes what there is.
   void Drain();
   void Handle(const kernel::LowerEvent& event);
@@ -62,6 +65,8 @@ class LowerWatch {
   // Written to when somebody waits, or it is to end.
   const kernel::Fd wake_;
   const pid_t self_;
+  // Trees that it is done for; the thread's own.
+  size_t left_out_ = 0;
   std::atomic<bool> stopping_{false};
   std::atomic<uint64_t> changes_{0};
   std::atomic<uint64_t> overflows_{0};

@@ -464,7 +464,10 @@ class View : public kernel::Operations {
   // reply, where the kernel has epochs.
   void ForgetTimeouts(kernel::NodeId parent, std::string_view name) const;
   // A lower file lost this name; with `gone` its last: no backing id is kept.
-  void AfterRemoved(const std::shared_ptr<LowerNode>& lower, bool gone) const;
+  // `known`: the node that this view's kernel took the name for, and has
+  // counted it off; 0: none.
+  void AfterRemoved(const std::shared_ptr<LowerNode>& lower, bool gone,
+                    kernel::NodeId known) const;
 
   const VolumeContext context_;
   const ViewIdentity identity_;

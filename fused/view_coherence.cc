@@ -55,8 +55,8 @@ void View::ExpireAllNames() const {
   }
 }
 
-void View::AfterRemoved(const std::shared_ptr<LowerNode>& lower,
-                        bool gone) const {
+void View::AfterRemoved(const std::shared_ptr<LowerNode>& lower, bool gone,
+                        kernel::NodeId known) const {
   if (lower->is_regular() && gone) {
     lower->SetRemovedBy(peer_->id());
     const std::shared_ptr<const InForce> now = context_.rules->Lease();
@@ -68,7 +68,7 @@ void View::AfterRemoved(const std::shared_ptr<LowerNode>& lower,
     if (session != nullptr) session->backing().Doom(sighting.node);
   }
   // Link count and ctime.
-  InvalidateEverywhere(*lower, false);
+  InvalidateElsewhere(*lower, known, false);
 }
 
 }  // namespace fused

@@ -156,7 +156,7 @@ absl::Status View::SettleMade(const Actor& actor, Target& target) {
     TakeBackMade(target);
   }
   // It was there to be seen.
-  AfterRemoved(target.lower, target.lower->IsGone());
+  AfterRemoved(target.lower, target.lower->IsGone(), 0);
   telling_.AttributesOfDirectory(*target.parent->lower, {});
   telling_.Name(*target.parent->lower, {}, target.name, NameChange::kGone);
   return status;

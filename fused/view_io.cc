@@ -178,6 +178,12 @@ void View::CopyFileRange(const kernel::Caller& caller, kernel::NodeId node_in,
   if (!from.ok()) return reply.Error(from.status());
   absl::StatusOr<std::shared_ptr<Handle>> to = FileFor(handle_out, true);
   if (!to.ok()) return reply.Error(to.status());
+  // The kernel copies then, and for good: by reading and writing, which are its
+  // own on passthrough, and spare a request and two descriptors a file.
+  if ((*from)->backing.valid() && (*to)->backing.valid() &&
+      (*to)->node->lower->tree().copies_bytes()) {
+    return reply.Error(kernel::ErrnoStatus(ENOSYS));
+  }
   // The kernel reads then, which is redacted.
   if ((*from)->redacted()) return reply.Error(CrossDevice());
   if ((*to)->record.intent.append) return reply.Error(BadHandle());

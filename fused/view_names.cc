@@ -267,8 +267,10 @@ void View::RemoveName(const kernel::Caller& caller, kernel::NodeId parent,
     CountDenied(actor, request, parent, name, status);
     return reply.Error(status);
   }
-  told_.Erase(ToldNames::KeyOf(parent, name));
-  AfterRemoved(target->lower, gone);
+  const ToldNames::Key key = ToldNames::KeyOf(parent, name);
+  const kernel::NodeId known = told_.Find(key).value_or(0);
+  told_.Erase(key);
+  AfterRemoved(target->lower, gone, known);
   TellName(*target->parent, name,
            directory ? NameChange::kDirectoryGone : NameChange::kGone);
   reply.Ok();

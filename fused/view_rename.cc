@@ -301,8 +301,16 @@ void View::Rename(const kernel::Caller& caller, kernel::NodeId parent,
 
   const bool replaced = to->lower != nullptr && from->lower != to->lower &&
                         (flags & RENAME_EXCHANGE) == 0;
-  if (replaced) AfterRemoved(to->lower, to->lower->IsGone());
-  InvalidateElsewhere(*from->lower, 0, false);
+  // The kernel sees to the times of what it moved or replaced itself.
+  const auto known = [this](const Target& target) {
+    return told_.Find(ToldNames::KeyOf(target.parent->id(), target.name))
+        .value_or(0);
+  };
+  if (replaced) AfterRemoved(to->lower, to->lower->IsGone(), known(*to));
+  InvalidateElsewhere(*from->lower, known(*from), false);
+  if ((flags & RENAME_EXCHANGE) != 0) {
+    InvalidateElsewhere(*to->lower, known(*to), false);
+  }
   if (from->lower != to->lower) {
     ToldMoved(*from, *to, (flags & RENAME_EXCHANGE) != 0);
   }

@@ -58,8 +58,10 @@ struct Loop::Impl {
     std::atomic<bool> left{false};
   };
 
-  // A thread at a queue of a session's ring.
+  // A thread at a queue of a session's ring, or at the device of one that has a
+  // ring.
   struct Seat {
+    static constexpr int kDevice = -1;
     size_t slot = 0;  // in the table
     uint64_t key = 0;
     int queue = 0;
@@ -111,6 +113,8 @@ struct Loop::Impl {
   bool AddSeat(const Entry& entry, int queue, bool stands_in)
       ABSL_LOCKS_EXCLUDED(seats_mu);
   void RunSeat(const Seat& seat, Session& session);
+  void RunRingSeat(const Seat& seat, Session& session);
+  void RunDeviceSeat(const Seat& seat, Session& session);
   void ServeSeat(const Seat& seat, Session& session, Session::Buffer& buffer);
   // One more for each that is stuck. Whether a session has as many as it may,
   // and all of them are stuck.

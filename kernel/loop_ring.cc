@@ -1,6 +1,8 @@
 // The threads of a loop that serve sessions over io_uring.
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/epoll.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -27,6 +29,11 @@
 namespace fused::kernel {
 namespace {
 
+// What the device of a session with a ring has still to say is that nodes are
+// forgotten, one wake-up each where nothing else is to be read: so many of them
+// are left to come together. (And that somebody waits no longer.)
+constexpr int kForgetMilliseconds = 2;
+
 // A queue's requests are those that were made on its processor: there its
 // thread finds them in the caches, and wakes no other processor. Where that is
 // not this process's to use, the thread runs where it may.
@@ -42,6 +49,11 @@ void RunOn(int processor) {
 void Loop::Impl::StartSeats(Entry& entry) {
   Session& session = *entry.session;
   if (!session.initialized() || session.ring() == nullptr) return;
+  if (AddSeat(entry, Seat::kDevice, /*stands_in=*/false)) {
+    struct epoll_event none = {};
+    none.data.u64 = entry.key;
+    epoll_ctl(set.get(), EPOLL_CTL_MOD, session.descriptor(), &none);
+  }
   for (int queue = 0; queue < session.ring()->queues(); ++queue) {
     for (int i = 0; i < options.seats_per_queue; ++i) {
       if (AddSeat(entry, queue, /*stands_in=*/false)) continue;
@@ -76,6 +88,33 @@ bool Loop::Impl::AddSeat(const Entry& entry, int queue, bool stands_in) {
 void Loop::Impl::RunSeat(const Seat& seat, Session& session) {
   pthread_setname_np(pthread_self(), "fused-ring");
   if (options.own_umask) (void)unshare(CLONE_FS);
+  if (seat.queue == Seat::kDevice) {
+    RunDeviceSeat(seat, session);
+  } else {
+    RunRingSeat(seat, session);
+  }
+}
+
+void Loop::Impl::RunDeviceSeat(const Seat& seat, Session& session) {
+  Session::Buffer buffer;
+  while (!stopping.load()) {
+    struct pollfd fds[] = {{wake.get(), POLLIN, 0},
+                           {session.descriptor(), POLLIN, 0}};
+    poll(fds, 2, -1);
+    poll(fds, 1, kForgetMilliseconds);
+    for (;;) {
+      Entry* const entry = Enter(seat.key);
+      if (entry == nullptr) return;
+      const Session::Progress progress = session.Receive(buffer);
+      const bool served = progress == Session::Progress::kServed;
+      if (served) Work(seat.slot, *entry, buffer);
+      Leave(*entry, progress == Session::Progress::kEnded || session.ended());
+      if (!served) break;
+    }
+  }
+}
+
+void Loop::Impl::RunRingSeat(const Seat& seat, Session& session) {
   RunOn(seat.queue);
   Ring* const ring = session.ring();
   absl::StatusOr<std::unique_ptr<RingSeat>> place =
@@ -121,13 +160,16 @@ bool Loop::Impl::StaffSeats(const std::vector<WorkerTable::Work>& stuck_seats) {
   {
     absl::MutexLock lock(&seats_mu);
     for (const std::unique_ptr<Seat>& seat : seats) {
-      if (seat == nullptr) continue;
+      if (seat == nullptr || seat->queue == Seat::kDevice) continue;
       ++queues[{seat->key, seat->queue}].seats;
       ++sessions[seat->key].seats;
     }
     for (const WorkerTable::Work& work : stuck_seats) {
       const Seat* const seat = seats[work.worker - WorkerTable::kMost].get();
-      if (seat == nullptr || seat->key != work.session) continue;
+      if (seat == nullptr || seat->key != work.session ||
+          seat->queue == Seat::kDevice) {
+        continue;
+      }
       ++queues[{seat->key, seat->queue}].stuck;
       ++sessions[seat->key].stuck;
     }
@@ -157,7 +199,7 @@ void Loop::Impl::CountRings(Stats& stats) {
     absl::MutexLock lock(&seats_mu);
     for (const std::unique_ptr<Seat>& seat : seats) {
       if (seat == nullptr || seat->left.load()) continue;
-      ++stats.seats;
+      stats.seats += seat->queue == Seat::kDevice ? 0 : 1;
       sessions.try_emplace(seat->key, seat->session.lock());
     }
   }

@@ -119,6 +119,16 @@ absl::StatusOr<std::unique_ptr<LowerEvents>> LowerEvents::Open(int root) {
   return std::unique_ptr<LowerEvents>(new LowerEvents(std::move(fd)));
 }
 
+absl::Status LowerEvents::LeaveOutWritesOn(int root) {
+  if (fanotify_mark(fd_.get(),
+                    FAN_MARK_ADD | FAN_MARK_MOUNT | FAN_MARK_IGNORED_MASK |
+                        FAN_MARK_IGNORED_SURV_MODIFY,
+                    FAN_CLOSE_WRITE, root, ".") != 0) {
+    return ErrnoStatus(errno);
+  }
+  return absl::OkStatus();
+}
+
 bool LowerEvents::Read(const std::function<void(const LowerEvent&)>& take) {
   alignas(fanotify_event_metadata) char buffer[kBufferSize];
   const ssize_t size = read(fd_.get(), buffer, sizeof(buffer));

@@ -54,6 +54,11 @@ class LowerEvents {
   // Of the file system that `root` lies in. Errors say what it lacks.
   static absl::StatusOr<std::unique_ptr<LowerEvents>> Open(int root);
 
+  // What is closed after writing on the mount that `root` lies in is not told
+  // of any more: where it is this process's alone, it writes, or has the kernel
+  // write for others, what it knows of. An error: it goes on being told.
+  absl::Status LeaveOutWritesOn(int root);
+
   // Readable while there are events.
   int descriptor() const { return fd_.get(); }
 

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "kernel/mount.h"
 #include "kernel/testing/scratch.h"
 
 namespace fused::kernel {
@@ -85,6 +86,23 @@ TEST_F(LowerEventsTest, TellsOfAWriteWhenItIsClosed) {
     Told();
   }
   EXPECT_THAT(Told(), ElementsAre(Of(Kind::kChanged, "a")));
+}
+
+TEST_F(LowerEventsTest, LeavesOutWhatIsWrittenOnOneMount) {
+  const absl::StatusOr<Fd> own = CloneTree(scratch_.path());
+  ASSERT_THAT(own, absl_testing::IsOk());
+  ASSERT_THAT(events_->LeaveOutWritesOn(own->get()), absl_testing::IsOk());
+  scratch_.MakeFile("a", "");
+  Told();
+  {
+    const Fd fd(openat(own->get(), "a", O_WRONLY | O_CLOEXEC));
+    ASSERT_EQ(write(fd.get(), "x", 1), 1);
+  }
+  EXPECT_THAT(Told(), IsEmpty());
+  // Names are told of all the same, and what is written elsewhere.
+  ASSERT_TRUE(Fd(openat(own->get(), "b", O_CREAT | O_RDONLY, 0600)).valid());
+  scratch_.MakeFile("a", "xx");
+  EXPECT_THAT(Told(), ElementsAre(Of(Kind::kMade, "b"), Of(Kind::kChanged, "a")));
 }
 
 TEST(ParseLowerEventsTest, RefusesWhatIsCutShort) {
