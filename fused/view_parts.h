@@ -47,6 +47,8 @@ struct VolumeContext {
   // The lower tree's own ownership and modes; the kernel checks them, and the
   // policy allows all.
   bool posix = false;
+  // No other user's callers come through the shared view, the operator says.
+  bool single_user = false;
   std::string volume;
   // Null: nothing is recorded.
   audit::Log* audit = nullptr;
