@@ -129,6 +129,26 @@ TEST_F(CachesTest, TheSharedViewKeepsWhatAllAreShown) {
   EXPECT_FALSE(KeepsListing(view, kRootNode));
 }
 
+TEST_F(CachesTest, OfOneUserTheRootIsKeptToo) {
+  MakeDirectory("d");
+  MakeDirectory("Private");
+  context_.single_user = true;
+  MountedView& view = Mount();
+  EXPECT_GT(view.Lookup(kRootNode, "d").As<fuse_entry_out>().entry_valid, 0u);
+  EXPECT_TRUE(KeepsAbsence(view.Lookup(kRootNode, "absent")));
+  EXPECT_TRUE(KeepsAbsence(view.Lookup(kRootNode, "Secret")));
+  EXPECT_TRUE(KeepsListing(view, kRootNode));
+  EXPECT_FALSE(KeepsAbsence(view.Lookup(view.Walk("Private"), "com.absent")));
+  EXPECT_EQ(view.view().counters().other_users, 0u);
+  // Another user comes all the same: what it is told is not kept.
+  constexpr From kOther{.uid = 1010001, .gid = 1010001};
+  EXPECT_FALSE(KeepsAbsence(view.Lookup(kRootNode, "d", kOther)));
+  EXPECT_NE(
+      view.Call(FUSE_OPENDIR, kRootNode, fuse_open_in{}, "", kOther).error, 0);
+  EXPECT_EQ(view.view().counters().other_users, 2u);
+  EXPECT_EQ(view.view().counters().first_other_user, 1010001u);
+}
+
 TEST_F(CachesTest, TheFirstWhoOpensDropsWhatWasKept) {
   MakeDirectory("d");
   MountedView& view = Mount();

@@ -68,6 +68,15 @@ struct ViewIdentity {
   bool shared() const { return package.empty(); }
 };
 
+// Whether a caller comes against the operator's word that there is one user.
+inline bool IsOfOtherUser(const VolumeContext& context,
+                          const ViewIdentity& identity, uid_t uid) {
+  constexpr uid_t kUserRange = 100000;
+  // A volume without trees of users is user 0's.
+  return context.single_user && !context.posix && identity.shared() &&
+         uid / kUserRange != 0;
+}
+
 // What was last denied in a request, and by which rule.
 struct ViewDenial {
   policy::Error error = policy::Error::kNone;
