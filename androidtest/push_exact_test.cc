@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -32,9 +33,9 @@ using testing::IsEmpty;
 // Odd versions close the box, even ones open it.
 bool IsOpen(uint64_t version) { return version % 2 == 0; }
 
-std::string Policy(uint64_t version) {
-  return absl::StrCat("name: 'box' version: ", version, R"(
-path_classes { name: "box" patterns: "Box/*" }
+std::string PolicyOf(std::string_view patterns, uint64_t version) {
+  return absl::StrCat("name: 'box' version: ", version,
+                      "\npath_classes { name: 'box' ", patterns, R"( }
 rules { name: "box" path_classes: "box" operations: ANY )",
                       IsOpen(version) ? "effect { allow {} } }"
                                       : "effect { deny { error: ENOENT } } }",
@@ -42,13 +43,30 @@ rules { name: "box" path_classes: "box" operations: ANY )",
                       "effect { allow {} } }\n");
 }
 
-control::v1::Request PushOf(uint64_t version) {
+std::string Policy(uint64_t version) {
+  return PolicyOf("patterns: 'Box/*'", version);
+}
+
+// With the box itself, which stands in the root.
+std::string RootPolicy(uint64_t version) {
+  return PolicyOf("patterns: 'Box/**'", version);
+}
+
+control::v1::Request PushOfText(std::string text) {
   control::v1::Request request;
   control::v1::PushRequest& push = *request.mutable_push();
   push.set_kind(control::v1::PushRequest::POLICY);
-  push.set_content(Policy(version));
+  push.set_content(std::move(text));
   push.set_file_name("policy");
   return request;
+}
+
+control::v1::Request PushOf(uint64_t version) {
+  return PushOfText(Policy(version));
+}
+
+control::v1::Request RootPushOf(uint64_t version) {
+  return PushOfText(RootPolicy(version));
 }
 
 // The box is of whom has the permission.
@@ -220,6 +238,18 @@ TEST_F(PushExactTest, NothingIsDecidedByOldRulesAfterTheAck) {
   ASSERT_TRUE(device.Start());
   Interleave(device, 3, IsLong() ? 100'000 : 600, {kCamera, kStranger},
              {kMusic}, PushOf);
+}
+
+// In the root of a mount that is one user's alone names are kept, too.
+TEST_F(PushExactTest, NorOfNamesInTheRoot) {
+  Device device({.policy = RootPolicy(2),
+                 .packages = StandardPackages(),
+                 .flags = {"--single_user=true"}});
+  ASSERT_TRUE(MakeDirectories(device.LowerPath("Box")));
+  ASSERT_TRUE(WriteFile(device.LowerPath("Box/f"), "content"));
+  ASSERT_TRUE(device.Start());
+  Interleave(device, 3, IsLong() ? 30'000 : 300, {kCamera, kStranger}, {kMusic},
+             RootPushOf);
 }
 
 TEST_F(PushExactTest, NorByAPermissionThatCameOrWent) {

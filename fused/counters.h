@@ -2,6 +2,8 @@
 #ifndef FUSED_FUSED_COUNTERS_H_
 #define FUSED_FUSED_COUNTERS_H_
 
+#include <sys/types.h>
+
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -16,6 +18,17 @@ struct Counters {
   std::atomic<uint64_t> redacted{0};
   std::atomic<uint64_t> daemon{0};
   std::atomic<uint64_t> denied{0};
+  // Requests of other users where there is to be one, and the first one's uid.
+  std::atomic<uint64_t> other_users{0};
+  std::atomic<uid_t> first_other_user{0};
+
+  // True: it is the first.
+  bool NoteOtherUser(uid_t uid) {
+    uid_t none = 0;
+    const bool first = first_other_user.compare_exchange_strong(none, uid);
+    ++other_users;
+    return first;
+  }
 
   // Opcodes beyond the table share its first place, which no opcode has.
   void Received(uint32_t opcode) {

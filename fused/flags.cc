@@ -36,6 +36,9 @@ ABSL_FLAG(OptionalString, passthrough, std::nullopt, "auto or off");
 ABSL_FLAG(OptionalString, profile, std::nullopt, "media or posix");
 ABSL_FLAG(OptionalString, watch_lower, std::nullopt,
           "auto or off: changes in LOWER behind the mount's back are told");
+ABSL_FLAG(OptionalString, single_user, std::nullopt,
+          "true or false: other users' callers (uid / 100000 is not 0) never "
+          "come to MOUNTPOINT, so that names in its root may be kept");
 ABSL_FLAG(OptionalString, admin_uids, std::nullopt,
           "uids, with commas between, that may use the control socket as root");
 ABSL_FLAG(OptionalString, metrics_textfile, std::nullopt,
@@ -74,6 +77,7 @@ FlagValues Values() {
   values.passthrough = absl::GetFlag(FLAGS_passthrough);
   values.profile = absl::GetFlag(FLAGS_profile);
   values.watch_lower = absl::GetFlag(FLAGS_watch_lower);
+  values.single_user = absl::GetFlag(FLAGS_single_user);
   values.admin_uids = absl::GetFlag(FLAGS_admin_uids);
   values.metrics_textfile = absl::GetFlag(FLAGS_metrics_textfile);
   values.threads = absl::GetFlag(FLAGS_threads);

@@ -18,6 +18,7 @@
 #include "absl/synchronization/mutex.h"
 #include "fused/app_limits.h"
 #include "fused/directory_reader.h"
+#include "fused/listings.h"
 #include "fused/node.h"
 #include "fused/recycler.h"
 #include "kernel/backing.h"
@@ -109,6 +110,8 @@ class DirectoryHandle {
   const uid_t uid;
   // What its app is charged for it.
   const AppLimits::Share share;
+  // The view's listings'.
+  Listings::Reader listing;
   // The reader's; for fsync.
   const int descriptor;
 

@@ -68,6 +68,7 @@ std::optional<std::string>* FlagNamed(FlagValues& flags,
       {"passthrough", &flags.passthrough},
       {"profile", &flags.profile},
       {"watch_lower", &flags.watch_lower},
+      {"single_user", &flags.single_user},
       {"admin_uids", &flags.admin_uids},
       {"drop_in_dir", &flags.drop_in_dir},
       {"metrics_textfile", &flags.metrics_textfile}};

@@ -68,8 +68,10 @@ void RulesChange::EndFormer(
     response.set_views_spared(response.views_spared() + told.spared);
   }
   if (!former.Wait(deadline - absl::Now())) Leave({.requests = former});
-  bool done = !PostListings(&changes, after->epoch()) ||
-              invalidations_.Sync(deadline - absl::Now());
+  // What was posted first may be on its way still, though there is nothing
+  // more.
+  posted = PostListings(&changes, after->epoch()) || posted;
+  bool done = !posted || invalidations_.Sync(deadline - absl::Now());
   // Again, always: of a directory that has been listed and closed meanwhile
   // names may be known since the first time.
   if (Tell(&changes)) {

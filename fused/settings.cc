@@ -231,6 +231,10 @@ class Reader {
                                       {"off", config::v1::WATCH_LOWER_OFF}},
                                      watch);
     volume.set_watch_lower(watch);
+    bool single_user = volume.single_user();
+    TakeWord<bool>("single_user", flags_.single_user,
+                   {{"true", true}, {"false", false}}, single_user);
+    volume.set_single_user(single_user);
     volume.set_profile(profile);
     volume.set_passthrough(passthrough);
     if (flags_.max_stack_depth.has_value()) {
@@ -314,6 +318,10 @@ class Reader {
         absl::StrContains(volume.lower(), "{user}")) {
       Say(at_ + "lower", "the profile posix has no trees of users");
     }
+    if (volume.single_user() && absl::StrContains(volume.lower(), "{user}")) {
+      Say(at_ + "single_user",
+          "{user} in LOWER is for several users: they share MOUNTPOINT");
+    }
     if (volume.max_stack_depth() > 2) {
       Say(at_ + "max_stack_depth", "must be 1 or 2");
     }
@@ -378,6 +386,7 @@ Issue Origin::At(std::string_view field, std::string reason,
       {"passthrough", of_volume && flags_.passthrough.has_value()},
       {"profile", of_volume && flags_.profile.has_value()},
       {"watch_lower", of_volume && flags_.watch_lower.has_value()},
+      {"single_user", of_volume && flags_.single_user.has_value()},
       {"max_stack_depth", of_volume && flags_.max_stack_depth.has_value()}};
   Issue issue = file_.At(field, std::move(reason), warning);
   for (const auto& [name, given] : kGiven) {

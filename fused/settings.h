@@ -55,6 +55,7 @@ struct FlagValues {
   std::optional<std::string> passthrough;
   std::optional<std::string> profile;
   std::optional<std::string> watch_lower;
+  std::optional<std::string> single_user;
   std::optional<std::string> admin_uids;
   std::optional<std::string> metrics_textfile;
   std::optional<uint32_t> threads;

@@ -109,6 +109,27 @@ TEST(SettingsTest, UsersTrees) {
       Parse({"fused", "--profile=posix", "/lower/{user}", "/mnt"}).ok());
 }
 
+TEST(SettingsTest, OneUserAlone) {
+  const auto single = [](const std::vector<std::string>& argv) {
+    auto settings = Parse(argv);
+    EXPECT_TRUE(settings.ok()) << settings.status();
+    return settings.ok() && settings->volumes[0].config.single_user();
+  };
+  EXPECT_FALSE(single({"fused", "/lower", "/mnt"}));
+  EXPECT_TRUE(single({"fused", "--single_user=true", "/lower", "/mnt"}));
+  EXPECT_TRUE(single({"fused", "-o", "single_user=true", "/lower", "/mnt"}));
+  const std::string config = WriteConfig(
+      "volumes {\n  lower: '/lower/{user}'\n  mountpoint: '/mnt'\n"
+      "  single_user: true\n}\n");
+  EXPECT_THAT(ErrorOf({"fused", "--config=" + config}),
+              HasSubstr(config + ":4:3: volumes[0].single_user: {user}"));
+  EXPECT_THAT(ErrorOf({"fused", "--single_user=true", "/l/{user}", "/mnt"}),
+              HasSubstr("--single_user: {user}"));
+  EXPECT_FALSE(single({"fused", "--config=" + config, "--single_user=false"}));
+  EXPECT_THAT(ErrorOf({"fused", "--single_user=yes", "/lower", "/mnt"}),
+              HasSubstr("must be one of true, false"));
+}
+
 TEST(SettingsTest, PosixHasNoneOfTheMediaOptions) {
   auto settings = Parse({"fused", "--profile=posix", "/lower", "/mnt"});
   ASSERT_TRUE(settings.ok()) << settings.status();

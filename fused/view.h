@@ -443,6 +443,7 @@ class View : public kernel::Operations {
                 const DirectoryName& name, kernel::DirectoryReply& reply,
                 std::vector<kernel::NodeId>& entered);
   static kernel::Entry DotEntry(ino_t inode);
+  bool ListsForAll(const Actor& actor, const policy::Location& directory) const;
 
   // view_coherence.cc
   // Tells the other views' kernels, and this one's of its other nodes, that the

@@ -74,7 +74,8 @@ kernel::Attributes View::AttributesOf(const Actor& actor,
   // knowledge; its own writers it knows of.
   attributes.cache = lower.writers() == own_writers;
   if (!posix() && identity_.shared()) {
-    attributes.cache = attributes.cache && facts.location.depth > 0 &&
+    attributes.cache = attributes.cache &&
+                       (facts.location.depth > 0 || context_.single_user) &&
                        actor.snapshot->UniformLookup(facts.location);
   }
   return attributes;

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "absl/log/log.h"
 #include "absl/strings/str_cat.h"
 #include "fused/audit/event.h"
 #include "fused/errors.h"
@@ -40,6 +41,11 @@ void View::DescribeActor(const Actor& actor, audit::Event& event) const {
 
 void View::Served(uint32_t opcode, uid_t uid, std::optional<int> error,
                   uint64_t nanoseconds) {
+  if (IsOfOtherUser(context_, identity_, uid) && counters_.NoteOtherUser(uid)) {
+    LOG(WARNING) << "single_user is set, and a request came from uid " << uid
+                 << ": such callers are shown what the kernel keeps for the "
+                    "one user";
+  }
   if (context_.requests != nullptr) {
     context_.requests->Count(opcode, error, nanoseconds);
   }

@@ -59,13 +59,36 @@ class CachesTest : public ViewTest {
     }
     return false;
   }
-  static bool KeepsListing(MountedView& view, kernel::NodeId directory,
-                           From from = {}) {
+  static constexpr uint32_t kDropped = FOPEN_CACHE_DIR;
+  static constexpr uint32_t kKept = FOPEN_CACHE_DIR | FOPEN_KEEP_CACHE;
+  static constexpr uint32_t kNotUsed = FOPEN_KEEP_CACHE;
+
+  // What an open directory does with what the kernel has of its listing.
+  struct Opened {
+    uint64_t fh = 0;
+    uint32_t cache = 0;
+  };
+  static Opened Open(MountedView& view, kernel::NodeId directory) {
     const Answer opened =
-        view.Call(FUSE_OPENDIR, directory, fuse_open_in{}, "", from);
+        view.Call(FUSE_OPENDIR, directory, fuse_open_in{}, "");
     EXPECT_EQ(opened.error, 0);
-    constexpr uint32_t kBoth = FOPEN_CACHE_DIR | FOPEN_KEEP_CACHE;
-    return (opened.opened().open_flags & kBoth) == kBoth;
+    return {opened.opened().fh, opened.opened().open_flags & kKept};
+  }
+  static int Read(MountedView& view, kernel::NodeId directory, uint64_t fh) {
+    fuse_read_in in = {};
+    in.fh = fh;
+    in.size = 4096;
+    return view.Call(FUSE_READDIR, directory, in, "").error;
+  }
+  static void Close(MountedView& view, kernel::NodeId directory, uint64_t fh) {
+    fuse_release_in in = {};
+    in.fh = fh;
+    EXPECT_EQ(view.Call(FUSE_RELEASEDIR, directory, in, "").error, 0);
+  }
+  static bool KeepsListing(MountedView& view, kernel::NodeId directory) {
+    const Opened opened = Open(view, directory);
+    Close(view, directory, opened.fh);
+    return (opened.cache & FOPEN_CACHE_DIR) != 0;
   }
   static bool KeepsAbsence(const Answer& answer) {
     EXPECT_EQ(answer.error, ENOENT);
@@ -101,9 +124,72 @@ TEST_F(CachesTest, TheSharedViewKeepsWhatAllAreShown) {
   }
   // Another user's caller is told the same of every name there.
   EXPECT_FALSE(KeepsAbsence(view.Lookup(kRootNode, "absent")));
-  EXPECT_FALSE(KeepsListing(view, directory));
+  EXPECT_TRUE(KeepsListing(view, directory));
   EXPECT_FALSE(KeepsListing(view, privates));
   EXPECT_FALSE(KeepsListing(view, kRootNode));
+}
+
+TEST_F(CachesTest, OfOneUserTheRootIsKeptToo) {
+  MakeDirectory("d");
+  MakeDirectory("Private");
+  context_.single_user = true;
+  MountedView& view = Mount();
+  EXPECT_GT(view.Lookup(kRootNode, "d").As<fuse_entry_out>().entry_valid, 0u);
+  EXPECT_TRUE(KeepsAbsence(view.Lookup(kRootNode, "absent")));
+  EXPECT_TRUE(KeepsAbsence(view.Lookup(kRootNode, "Secret")));
+  EXPECT_TRUE(KeepsListing(view, kRootNode));
+  EXPECT_FALSE(KeepsAbsence(view.Lookup(view.Walk("Private"), "com.absent")));
+  EXPECT_EQ(view.view().counters().other_users, 0u);
+  // Another user comes all the same: what it is told is not kept.
+  constexpr From kOther{.uid = 1010001, .gid = 1010001};
+  EXPECT_FALSE(KeepsAbsence(view.Lookup(kRootNode, "d", kOther)));
+  EXPECT_NE(
+      view.Call(FUSE_OPENDIR, kRootNode, fuse_open_in{}, "", kOther).error, 0);
+  EXPECT_EQ(view.view().counters().other_users, 2u);
+  EXPECT_EQ(view.view().counters().first_other_user, 1010001u);
+}
+
+TEST_F(CachesTest, TheFirstWhoOpensDropsWhatWasKept) {
+  MakeDirectory("d");
+  MountedView& view = Mount();
+  const kernel::NodeId d = view.Walk("d");
+  const Opened first = Open(view, d);
+  EXPECT_EQ(first.cache, kDropped);
+  const Opened second = Open(view, d);
+  EXPECT_EQ(second.cache, kNotUsed);
+  EXPECT_EQ(Read(view, d, first.fh), 0);
+  const Opened third = Open(view, d);
+  EXPECT_EQ(third.cache, kKept);
+  view.view().TellRules();
+  // What the first was told may be on its way still.
+  EXPECT_EQ(Open(view, d).cache, kNotUsed);
+  Close(view, d, first.fh);
+  const Opened next = Open(view, d);
+  EXPECT_EQ(next.cache, kDropped);
+  Close(view, d, next.fh);
+  EXPECT_EQ(Open(view, d).cache, kKept);
+}
+
+// What one is told there, others may read who hold it open too.
+TEST_F(CachesTest, AListingThatIsNotForAllAnyMoreIsNotReadOn) {
+  MakeDirectory("Open");
+  MountedView& view = Mount();
+  const kernel::NodeId open = view.Walk("Open");
+  const Opened held = Open(view, open);
+  EXPECT_EQ(Read(view, open, held.fh), 0);
+  SetRules(R"(name: "list" version: 2
+    path_classes { name: "open" patterns: "Open" }
+    rules { name: "list" path_classes: "open" operations: LIST
+            when { not { permission: "LIST" } }
+            effect { deny { error: EACCES } } }
+    rules { name: "rest" operations: ANY effect { allow {} } })",
+           R"(version: 1
+    apps { package: "com.example" uid: 10001 permissions: "LIST" }
+    apps { package: "com.other" uid: 10002 })");
+  EXPECT_EQ(Read(view, open, held.fh), ESTALE);
+  const Opened again = Open(view, open);
+  EXPECT_EQ(again.cache, kNotUsed);
+  EXPECT_EQ(Read(view, open, again.fh), 0);
 }
 
 TEST_F(CachesTest, ListingsAreKeptUntilTheyChange) {

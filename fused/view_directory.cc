@@ -45,13 +45,24 @@ void View::OpenDirectory(const kernel::Caller& caller, kernel::NodeId node_id,
       kernel::Reopen((*pin)->get(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (!fd.ok()) return reply.Error(fd.status());
   const kernel::HandleId id = directories_.NewId();
-  directories_.Insert(
-      id, std::make_shared<DirectoryHandle>(id, node, actor.uid, *std::move(fd),
-                                            *std::move(share)));
-  // Not in a mount that all share: about one of 20,000 pushes left names there
-  // that the rules before it showed (push_exact_test, at full length).
-  const bool cache = posix() || !identity_.shared();
-  if (!reply.Send(id, cache)) directories_.Remove(id);
+  const auto handle = std::make_shared<DirectoryHandle>(
+      id, node, actor.uid, *std::move(fd), *std::move(share));
+  const kernel::DirectoryCache cache =
+      ListsForAll(actor, facts.location)
+          ? peer_->listings().Open(node_id, handle->listing)
+          : kernel::DirectoryCache::kNone;
+  directories_.Insert(id, handle);
+  if (!reply.Send(id, cache)) {
+    directories_.Remove(id);
+    peer_->listings().Abandon(node_id, handle->listing);
+  }
+}
+
+// Whether all are shown the same there who may use what the kernel keeps of it.
+bool View::ListsForAll(const Actor& actor,
+                       const policy::Location& directory) const {
+  return posix() || !identity_.shared() ||
+         ListsAlike(*actor.snapshot, directory, context_.single_user);
 }
 
 // A name's place in a listing. With `plus` it is looked up, and the lookup
@@ -133,18 +144,25 @@ void View::ReadDirectory(const kernel::Caller& caller, kernel::NodeId node,
                          kernel::DirectoryReply reply) {
   const std::shared_ptr<DirectoryHandle> handle = directories_.Find(handle_id);
   if (handle == nullptr) return reply.Error(BadHandle());
+  // Before the rules are taken and it is read: a change of either that comes
+  // later finds it.
+  peer_->listings().Read(handle->node->id(), handle->listing);
   // On behalf of who opened it, whoever holds the descriptor now.
   const Actor actor = ActorOf(handle->uid);
-  if (!posix() && !Check(actor, handle->node->Classify(*actor.snapshot).object,
-                         Operation::kList)
-                       .ok()) {
-    return reply.Error(AccessDenied());
+  if (!posix()) {
+    const Facts facts = handle->node->Classify(*actor.snapshot);
+    if (!Check(actor, facts.object, Operation::kList).ok()) {
+      return reply.Error(AccessDenied());
+    }
+    // What it is told others may read who hold it open as it does; since then
+    // the rules have come to show each something else.
+    if (handle->listing.keeps() && !ListsForAll(actor, facts.location)) {
+      return reply.Error(Stale());
+    }
   }
   if (reply.plus()) {
     handle->listed.store(actor.snapshot->epoch(), std::memory_order_release);
   }
-  // Before it is read: a change that comes later finds it.
-  peer_->listings().Add(handle->node->id());
   std::vector<kernel::NodeId> entered;
   const absl::Status status =
       FillDirectory(actor, *handle, offset, reply, entered);
@@ -159,8 +177,10 @@ void View::ReadDirectory(const kernel::Caller& caller, kernel::NodeId node,
 
 void View::ReleaseDirectory(kernel::NodeId node, kernel::HandleId handle,
                             kernel::StatusReply reply) {
-  reply.Send(directories_.Remove(handle) == nullptr ? BadHandle()
-                                                    : absl::OkStatus());
+  const std::shared_ptr<DirectoryHandle> closed = directories_.Remove(handle);
+  if (closed == nullptr) return reply.Error(BadHandle());
+  peer_->listings().Close(closed->node->id(), closed->listing);
+  reply.Ok();
 }
 
 void View::FsyncDirectory(const kernel::Caller& caller, kernel::NodeId node,

@@ -164,7 +164,8 @@ bool View::IsShownDifferently(const Actor& actor,
                               const policy::Location& location) const {
   if (posix() || !identity_.shared()) return false;
   // Another user's caller finds nothing in the root, and comes no deeper.
-  return location.depth <= 1 || !actor.snapshot->UniformLookup(location);
+  if (location.depth <= 1 && !context_.single_user) return true;
+  return !actor.snapshot->UniformLookup(location);
 }
 
 // What is absent and what is denied are kept alike, or the next question would
@@ -177,6 +178,8 @@ bool View::KeepsAbsence(const Actor& actor, kernel::NodeId parent,
   // Where names have several spellings, it is told of one.
   if (node == nullptr || node->lower->tree().folds_case()) return false;
   if (posix() || !identity_.shared()) return true;
+  // What it is told of is not what the one user is.
+  if (IsOfOtherUser(context_, identity_, actor.uid)) return false;
   return !IsShownDifferently(
       actor,
       actor.snapshot->Child(node->Classify(*actor.snapshot).location, name));

@@ -47,6 +47,8 @@ struct VolumeContext {
   // The lower tree's own ownership and modes; the kernel checks them, and the
   // policy allows all.
   bool posix = false;
+  // No other user's callers come through the shared view, the operator says.
+  bool single_user = false;
   std::string volume;
   // Null: nothing is recorded.
   audit::Log* audit = nullptr;
@@ -65,6 +67,15 @@ struct ViewIdentity {
 
   bool shared() const { return package.empty(); }
 };
+
+// Whether a caller comes against the operator's word that there is one user.
+inline bool IsOfOtherUser(const VolumeContext& context,
+                          const ViewIdentity& identity, uid_t uid) {
+  constexpr uid_t kUserRange = 100000;
+  // A volume without trees of users is user 0's.
+  return context.single_user && !context.posix && identity.shared() &&
+         uid / kUserRange != 0;
+}
 
 // What was last denied in a request, and by which rule.
 struct ViewDenial {

@@ -82,9 +82,11 @@ bool HidesNamesBelow(const policy::Snapshot& snapshot,
 }
 
 bool ListsAlike(const policy::Snapshot& snapshot,
-                const policy::Location& directory) {
+                const policy::Location& directory, bool single_user) {
   // Another user's caller finds nothing in the root, and comes no deeper.
-  if (directory.depth == 0) return false;
+  if (directory.depth == 0 && !single_user) return false;
+  // Who may not, and holds it open since he might, would read what is kept.
+  if (!snapshot.UniformList(directory)) return false;
   const auto alike = [&](std::string_view name) {
     return snapshot.UniformLookup(snapshot.Child(directory, name));
   };

@@ -36,10 +36,10 @@ bool HidesNamesBelow(const policy::Snapshot& snapshot,
                      const policy::Subject* subject,
                      const policy::Location& directory);
 
-// Whether, in a mount that all share, all who may list the directory are shown
-// the same.
+// Whether, in a mount that all share, all may list the directory, and are shown
+// the same. With `single_user` all are callers of one user.
 bool ListsAlike(const policy::Snapshot& snapshot,
-                const policy::Location& directory);
+                const policy::Location& directory, bool single_user);
 
 // Whether the rules look at what makes a file hidden before they let it be
 // seen.

@@ -62,11 +62,13 @@ TEST_F(VisibilityTest, DirectoriesHideNames) {
 }
 
 TEST_F(VisibilityTest, ListingsAreAlikeWhereNoNameIsSpecial) {
-  EXPECT_TRUE(ListsAlike(*snapshot_, At({"e"})));
-  EXPECT_FALSE(ListsAlike(*snapshot_, At({"Private"})));
+  EXPECT_TRUE(ListsAlike(*snapshot_, At({"e"}), false));
+  EXPECT_FALSE(ListsAlike(*snapshot_, At({"Private"}), false));
   // For one name alone.
-  EXPECT_FALSE(ListsAlike(*snapshot_, At({"d"})));
-  EXPECT_FALSE(ListsAlike(*snapshot_, At({})));
+  EXPECT_FALSE(ListsAlike(*snapshot_, At({"d"}), false));
+  EXPECT_FALSE(ListsAlike(*snapshot_, At({}), false));
+  EXPECT_TRUE(ListsAlike(*snapshot_, At({}), true));
+  EXPECT_FALSE(ListsAlike(*snapshot_, At({"Private"}), true));
 }
 
 TEST_F(VisibilityTest, WhatIsBelowIsJudgedAlikeInPlacesOfOneKind) {

@@ -112,6 +112,7 @@ absl::StatusOr<std::shared_ptr<Volume::Mounted>> Volume::NewMounted(
   context.fallback = [this](std::string_view reason) { NoteFallback(reason); };
   context.passthrough = settings_.config.passthrough() != config::v1::OFF;
   context.posix = settings_.posix();
+  context.single_user = settings_.config.single_user();
   context.volume = name();
   context.audit = shared_.audit;
   context.requests = &requests_;

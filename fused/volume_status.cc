@@ -77,6 +77,13 @@ void Volume::FillStatus(control::v1::VolumeStatus& status) const {
     const std::string_view transport = Transport(*mounted->session);
     if (view.identity().shared()) {
       serves = true;
+      if (view.counters().other_users != 0) {
+        status.add_warnings(absl::StrCat(
+            "single_user is set, and ", view.counters().other_users.load(),
+            " requests were other users' (the first came from uid ",
+            view.counters().first_other_user.load(),
+            "): they are shown what the kernel keeps for the one"));
+      }
       status.set_transport(std::string(transport));
       continue;
     }

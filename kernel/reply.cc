@@ -232,13 +232,13 @@ bool OpenReply::Send(const OpenFlags& flags) {
   return fuse_reply_open(request_, &info) == 0;
 }
 
-bool OpenDirectoryReply::Send(HandleId handle, bool cache) {
+bool OpenDirectoryReply::Send(HandleId handle, DirectoryCache cache) {
   if (!Take()) return false;
   fuse_file_info info = {};
   info.fh = handle;
-  info.cache_readdir = cache ? 1 : 0;
-  // Else each open would drop what the one before it had read.
-  info.keep_cache = cache ? 1 : 0;
+  info.cache_readdir = cache == DirectoryCache::kNone ? 0 : 1;
+  // Always where it does not read them: it would drop what others have read.
+  info.keep_cache = cache == DirectoryCache::kEmptied ? 0 : 1;
   return fuse_reply_open(request_, &info) == 0;
 }
 

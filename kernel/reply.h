@@ -152,8 +152,7 @@ class OpenDirectoryReply : public Reply {
  public:
   OpenDirectoryReply(fuse_req* request, SessionCore* core)
       : Reply(request, core) {}
-  // `cache`: the kernel may keep the listing until it is invalidated.
-  [[nodiscard]] bool Send(HandleId handle, bool cache);
+  [[nodiscard]] bool Send(HandleId handle, DirectoryCache cache);
 };
 
 class CreateReply : public Reply {

@@ -12,6 +12,17 @@ namespace fused::kernel {
 using NodeId = uint64_t;    // 1 is the root
 using HandleId = uint64_t;  // fh
 
+// What an open directory has to do with the pages in which the kernel keeps the
+// directory's listing until it is invalidated.
+enum class DirectoryCache {
+  // Neither reads nor fills them.
+  kNone,
+  // Fills them, and reads them from then on: they are dropped in open(2).
+  kEmptied,
+  // Reads and fills them as they are.
+  kKept,
+};
+
 inline constexpr NodeId kRootNode = 1;
 
 // Who made a request. The pid is for logs only: it is never trusted for a

@@ -187,6 +187,7 @@ void ExpectAlike(const Snapshot& one, const Snapshot& other) {
     // What is cached for all may be less, never more, than can be.
     ASSERT_TRUE(!one.UniformLookup(at_one) || other.UniformLookup(at_other));
     ASSERT_TRUE(!one.UniformIo(at_one) || other.UniformIo(at_other));
+    ASSERT_TRUE(!one.UniformList(at_one) || other.UniformList(at_other));
     for (uint32_t uid = 9999; uid < 10021; ++uid) {
       const Subject by_one = one.SubjectOf(uid);
       const Subject by_other = other.SubjectOf(uid);

@@ -202,6 +202,8 @@ bool Changes::ForShared() const {
   for (size_t i = 0; i < classes; ++i) {
     if (before_->impl_->table.UniformLookup(i) !=
             after_->impl_->table.UniformLookup(i) ||
+        before_->impl_->table.UniformList(i) !=
+            after_->impl_->table.UniformList(i) ||
         before_->impl_->table.UniformIo(i) !=
             after_->impl_->table.UniformIo(i)) {
       return true;

@@ -110,20 +110,28 @@ uint32_t DecisionTable::Outcomes(size_t row, size_t class_index,
 void DecisionTable::FindOutcomes(const std::vector<SubjectRow>& rows) {
   lookup_outcomes_.resize(rules_.classes());
   io_outcomes_.resize(rules_.classes());
+  list_outcomes_.resize(rules_.classes());
   for (size_t path_class = 0; path_class < rules_.classes(); ++path_class) {
     uint32_t lookup = 0;
     uint32_t io = 0;
+    uint32_t list = 0;
     for (size_t row = 0; row < rows.size(); ++row) {
       lookup |= Outcomes(row, path_class, Operation::kLookup);
+      list |= Outcomes(row, path_class, Operation::kList);
       // A uid in no entry reads and writes nothing.
       if (rows[row].listed) {
         io |= Outcomes(row, path_class, Operation::kRead) |
               Outcomes(row, path_class, Operation::kWrite);
       }
-      if (!AtMostOneBit(lookup) && !AtMostOneBit(io & ~1u)) break;
+      if (!AtMostOneBit(lookup) && !AtMostOneBit(io & ~1u) &&
+          (list & 1u) != 0 && list != 1u) {
+        break;
+      }
     }
     lookup_outcomes_[path_class] = lookup;
     io_outcomes_[path_class] = io & ~1u;
+    list_outcomes_[path_class] = static_cast<uint8_t>((list & 1u) != 0) |
+                                 static_cast<uint8_t>((list & ~1u) != 0) << 1;
   }
 }
 

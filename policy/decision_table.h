@@ -47,6 +47,10 @@ class DecisionTable {
   uint32_t IoOutcomes(size_t class_index) const {
     return io_outcomes_[class_index];
   }
+  // Of LIST: 1 is denied, 2 allowed.
+  uint32_t ListOutcomes(size_t class_index) const {
+    return list_outcomes_[class_index];
+  }
 
  private:
   // Set where the object decides too; the rule is then the first that may hold.
@@ -90,6 +94,7 @@ class DecisionTable {
   std::vector<uint64_t> settled_;
   std::vector<uint32_t> lookup_outcomes_;
   std::vector<uint32_t> io_outcomes_;
+  std::vector<uint8_t> list_outcomes_;
 };
 
 // A table and, above it, one of the rows that came later.
@@ -112,6 +117,11 @@ class LayeredTable {
   bool UniformLookup(size_t class_index) const {
     uint32_t outcomes = base_->LookupOutcomes(class_index);
     if (later_ != nullptr) outcomes |= later_->LookupOutcomes(class_index);
+    return std::popcount(outcomes) <= 1;
+  }
+  bool UniformList(size_t class_index) const {
+    uint32_t outcomes = base_->ListOutcomes(class_index);
+    if (later_ != nullptr) outcomes |= later_->ListOutcomes(class_index);
     return std::popcount(outcomes) <= 1;
   }
   bool UniformIo(size_t class_index) const {

@@ -158,6 +158,9 @@ class Snapshot {
   // a name may be cached in a mount that all share.
   bool UniformLookup(const Location& location) const;
 
+  // The same of LIST of a directory that is there, whatever its I/O mode.
+  bool UniformList(const Location& location) const;
+
   // Hot. Whether READ and WRITE, where allowed, have the same I/O mode for
   // every subject and object at `location`.
   bool UniformIo(const Location& location) const;

@@ -306,6 +306,30 @@ TEST_F(EngineTest, KnowsWhereAllSubjectsSeeTheSame) {
   EXPECT_FALSE(snapshot_->UniformIo(At("DCIM/a.jpg")));
 }
 
+TEST(UniformTest, KnowsWhereAllMayList) {
+  const auto snapshot = MakeSnapshot(
+      R"(path_classes { name: "some" patterns: "some" }
+         path_classes { name: "none" patterns: "none" }
+         path_classes { name: "served" patterns: "served" }
+         rules { name: "some" path_classes: "some" operations: LIST
+                 when { permission: "LIST" } effect { allow {} } }
+         rules { name: "no" path_classes: "some" path_classes: "none"
+                 operations: LIST effect { deny { error: EACCES } } }
+         rules { name: "served" path_classes: "served" operations: LIST
+                 when { permission: "LIST" } effect { allow { io: DAEMON } } }
+         rules { name: "rest" operations: ANY effect { allow {} } })",
+      R"(apps { package: "x" uid: 10001 permissions: "LIST" }
+         apps { package: "y" uid: 10002 })");
+  const auto uniform = [&](std::string_view name) {
+    return snapshot->UniformList(snapshot->Child(snapshot->Root(0), name));
+  };
+  EXPECT_FALSE(uniform("some"));
+  EXPECT_TRUE(uniform("none"));
+  // By whatever rule.
+  EXPECT_TRUE(uniform("served"));
+  EXPECT_TRUE(uniform("other"));
+}
+
 TEST_F(EngineTest, ExplainsEveryMatch) {
   const Explanation explanation =
       snapshot_->Explain(snapshot_->SubjectOf(10001),

@@ -55,14 +55,13 @@ void CheckDecisions(const Snapshot& snapshot) {
           CheckExplanation(snapshot, subject, object,
                            static_cast<Operation>(op));
         }
-        if (snapshot.UniformLookup(location)) {
-          CHECK(
-              snapshot.Decide(subject, object, Operation::kLookup).allowed() ==
-              snapshot
-                  .Decide(snapshot.SubjectOf(uid - uid % 100000 + 3), object,
-                          Operation::kLookup)
-                  .allowed());
-        }
+        const Subject nobody = snapshot.SubjectOf(uid - uid % 100000 + 3);
+        const auto alike = [&](Operation operation) {
+          return snapshot.Decide(subject, object, operation).allowed() ==
+                 snapshot.Decide(nobody, object, operation).allowed();
+        };
+        CHECK(!snapshot.UniformLookup(location) || alike(Operation::kLookup));
+        CHECK(!snapshot.UniformList(location) || alike(Operation::kList));
       }
     }
   }

@@ -384,6 +384,11 @@ bool Snapshot::UniformLookup(const Location& location) const {
       impl_->parts->rules.ClassIndex(ClassOf(location)));
 }
 
+bool Snapshot::UniformList(const Location& location) const {
+  return impl_->table.UniformList(
+      impl_->parts->rules.ClassIndex(ClassOf(location)));
+}
+
 bool Snapshot::UniformIo(const Location& location) const {
   return impl_->table.UniformIo(
       impl_->parts->rules.ClassIndex(ClassOf(location)));

@@ -325,7 +325,7 @@ def all_systems(fused, fusedctl, passthrough_hp, builtin_policy):
         Packaged("bindfs", "bindfs", "bindfs", "-o", "allow_other"),
         Fused("fused-app", "fused, app view", programs, "app"),
         Fused("fused-app-uring", "fused, app view, uring", programs, "app", uring=True),
-        Fused("fused-shared", "fused, shared view", programs, "shared"),
+        Fused("fused-shared", "fused, shared view, one user", programs, "shared", "--single_user=true"),
         Fused("fused-off", "fused, passthrough off", programs, "app", "--passthrough=off"),
         Fused(
             "fused-policy",

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,9 @@
 namespace fused::androidtest {
 namespace {
 
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
 using testing::SizeIs;
 
 // The machine may drop what its kernel caches at any time: what is asked again
@@ -31,6 +35,9 @@ constexpr int kAttempts = 50;
 
 class RequestsTest : public DeviceTest {
  protected:
+  RequestsTest() : RequestsTest({.packages = StandardPackages()}) {}
+  explicit RequestsTest(const Device::Options& options) : device_(options) {}
+
   void SetUp() override {
     DeviceTest::SetUp();
     if (IsSkipped()) return;
@@ -58,6 +65,25 @@ class RequestsTest : public DeviceTest {
     return testing::AssertionFailure() << "costs " << last;
   }
 
+  // Whether, some time, `act` costs these and no others.
+  testing::AssertionResult Costs(const std::map<std::string, int64_t>& wanted,
+                                 const std::function<void()>& act) {
+    std::map<std::string, int64_t> last;
+    for (int i = 0; i < kAttempts; ++i) {
+      const Counts before = device_.Count();
+      act();
+      last = (device_.Count() - before).requests;
+      std::erase_if(last, [](const auto& one) {
+        // What the kernel gives back is not asked for.
+        return one.second == 0 || one.first == "FORGET" ||
+               one.first == "BATCH_FORGET";
+      });
+      if (last == wanted) return testing::AssertionSuccess();
+    }
+    return testing::AssertionFailure()
+           << "costs " << testing::PrintToString(last);
+  }
+
   // Of the app's own view.
   int64_t RequestsOf(std::string_view package) {
     int64_t sum = 0;
@@ -75,7 +101,7 @@ class RequestsTest : public DeviceTest {
   }
 
   const int kFiles = IsLong() ? 10'000 : 1'000;
-  Device device_{{.packages = StandardPackages()}};
+  Device device_;
   const std::vector<std::string> kLooks = {"LOOKUP", "GETATTR", "READDIR",
                                            "READDIRPLUS"};
 };
@@ -106,6 +132,90 @@ TEST_F(RequestsTest, AListingAgain) {
   EXPECT_TRUE(Spares(kLooks, [&] {
     EXPECT_THAT(app.List("Download/many").names, SizeIs(kFiles));
   }));
+}
+
+// In the shared view too, where all are shown the same.
+TEST_F(RequestsTest, AListingAgainInTheSharedView) {
+  const App app = device_.Launch(kCamera, View::kShared);
+  const App other = device_.Launch(kStranger, View::kShared);
+  for (const App* who : {&app, &other, &app}) {
+    EXPECT_TRUE(Spares({"GETATTR", "READDIR", "READDIRPLUS"}, [&] {
+      EXPECT_THAT(who->List("Download/many").names, SizeIs(kFiles));
+    }));
+  }
+}
+
+// By rules that show and serve all alike. (Where some are to see no location,
+// the name of a file is looked up for each.)
+class AlikeTest : public RequestsTest {
+ protected:
+  explicit AlikeTest(const Arguments& flags = {})
+      : RequestsTest({.policy = AllowAllPolicy(),
+                      .packages = {{.name = kCamera, .uid = 10001},
+                                   {.name = kStranger, .uid = 10002}},
+                      .flags = flags}) {}
+
+  void SetUp() override {
+    RequestsTest::SetUp();
+    if (IsSkipped()) return;
+    ASSERT_TRUE(WriteFile(device_.LowerPath("Download/x/y"), "y"));
+  }
+};
+
+// Callers of other users find nothing in the root, so it is asked for each.
+TEST_F(AlikeTest, APathInTheSharedViewCostsOneLookup) {
+  const App app = device_.Launch(kCamera, View::kShared);
+  EXPECT_TRUE(Costs({{"LOOKUP", 1}}, [&] {
+    EXPECT_THAT(app.Stat("Download/x/y"), Succeeds());
+  }));
+  EXPECT_TRUE(Costs({{"LOOKUP", 1}}, [&] {
+    EXPECT_THAT(app.Stat("Download/x/absent"), FailsWith(ENOENT));
+  }));
+}
+
+// The operator says that there are none.
+class OneUserTest : public AlikeTest {
+ protected:
+  OneUserTest() : AlikeTest({"--single_user=true"}) {}
+
+  std::string Warnings() {
+    return testing::PrintToString(device_.Status().volumes(0).warnings());
+  }
+};
+
+TEST_F(OneUserTest, WhatIsKnownCostsTheSharedViewNothing) {
+  const App app = device_.Launch(kCamera, View::kShared);
+  for (const char* path : {"Download/x/y", "Download"}) {
+    EXPECT_TRUE(Costs({}, [&] { EXPECT_THAT(app.Stat(path), Succeeds()); }))
+        << path;
+  }
+  for (const char* path : {"Download/x/absent", "absent"}) {
+    EXPECT_TRUE(Costs({}, [&] {
+      EXPECT_THAT(app.Stat(path), FailsWith(ENOENT));
+    })) << path;
+  }
+  EXPECT_TRUE(Costs({{"OPEN", 1}, {"RELEASE", 1}}, [&] {
+    EXPECT_THAT(app.Open("Download/x/y", O_RDONLY), Opens());
+  }));
+  EXPECT_TRUE(Costs({{"OPENDIR", 1}, {"RELEASEDIR", 1}}, [&] {
+    EXPECT_THAT(app.Run("ListAndStat", {app.At("Download/many")}),
+                Returns(kFiles + 2));
+  }));
+  EXPECT_TRUE(Costs({{"OPENDIR", 1}, {"RELEASEDIR", 1}},
+                    [&] { EXPECT_THAT(app.List(""), Succeeds()); }));
+  EXPECT_THAT(Warnings(), Not(HasSubstr("single_user")));
+}
+
+// And is wrong: who asks is told what he was told before, and it is said.
+TEST_F(OneUserTest, AnotherUserIsWarnedOf) {
+  const App owner = device_.Launch(kCamera, View::kShared);
+  const App other = device_.LaunchUid(1010001);
+  EXPECT_THAT(other.Stat("Download"), FailsWith(ENOENT));
+  EXPECT_THAT(other.List(""), FailsWith(ENOENT));
+  // Nor is that kept for the one user.
+  EXPECT_THAT(owner.Stat("Download"), Succeeds());
+  EXPECT_THAT(device_.Status().volumes(0).warnings(),
+              Contains(AllOf(HasSubstr("single_user"), HasSubstr("1010001"))));
 }
 
 TEST_F(RequestsTest, AnAbsentNameAgain) {
