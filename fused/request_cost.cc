@@ -6,6 +6,8 @@
 //     fails where the policy, and the record of what it said, are more than 3 %
 //     of an open (OPEN and RELEASE)
 //   ./bazelw run //fused:request_cost -- memory NODES
+//   ./bazelw run //fused:request_cost -- run WHAT media|posix TIMES
+//     for a profiler, as valgrind --tool=callgrind
 #include <fcntl.h>
 #include <malloc.h>
 
@@ -199,6 +201,13 @@ int main(int argc, char** argv) {
     fused::Cost(false).Remember(count);
     return 0;
   }
-  std::fprintf(stderr, "usage: %s instructions | memory NODES\n", argv[0]);
+  if (argc == 5 && what == "run" && absl::SimpleAtoi(argv[4], &count)) {
+    fused::Cost(argv[3] == std::string_view("posix")).Run(argv[2], count);
+    return 0;
+  }
+  std::fprintf(stderr,
+               "usage: %s instructions | memory NODES | "
+               "run open|lookup|getattr media|posix TIMES\n",
+               argv[0]);
   return 2;
 }
