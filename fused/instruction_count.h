@@ -10,7 +10,8 @@
 
 namespace fused {
 
-// What is between them is counted. A system call is one instruction.
+// What is between them is counted. A system call is one instruction, and so is
+// one that is served by what the kernel lends (vdso(7)).
 void BeginCounting();
 void EndCounting();
 

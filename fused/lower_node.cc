@@ -150,7 +150,7 @@ bool LowerNode::SetPlace(const std::shared_ptr<LowerNode>& parent,
   const bool moved = place_.parent != nullptr;
   old = std::exchange(place_.parent, parent);
   place_.name = name;
-  facts_epoch_ = kNoEpoch;
+  VoidFacts();
   return moved;
 }
 
@@ -167,7 +167,7 @@ LowerNode::Settled LowerNode::Settle(const std::shared_ptr<LowerNode>& parent,
   const bool moved = place_.parent != nullptr;
   old = std::exchange(place_.parent, parent);
   place_.name = name;
-  facts_epoch_ = kNoEpoch;
+  VoidFacts();
   return moved ? Settled::kMoved : Settled::kStays;
 }
 
@@ -262,6 +262,12 @@ Facts LowerNode::Classify(const policy::Snapshot& snapshot) {
   return *facts;
 }
 
+bool LowerNode::KeepsFacts(const policy::Snapshot& snapshot) const {
+  absl::MutexLock lock(&mutex_);
+  return facts_epoch_ == snapshot.epoch() &&
+         facts_generation_ == tree_->generation();
+}
+
 Facts LowerNode::ClassifyAt(const policy::Snapshot& snapshot,
                             const Place& place) {
   const Facts parent = place.parent->Classify(snapshot);
@@ -307,7 +313,7 @@ void LowerNode::SetOwner(std::optional<Owner> owner) {
   absl::MutexLock lock(&mutex_);
   owner_known_ = true;
   owner_ = std::move(value);
-  facts_epoch_ = kNoEpoch;
+  VoidFacts();
 }
 
 void LowerNode::AddSighting(const Sighting& sighting) {

@@ -105,6 +105,10 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   // The facts by place(), as of the snapshot; kept until the snapshot, the
   // place, the owner or a directory above changes.
   Facts Classify(const policy::Snapshot& snapshot);
+  // Whether what Classify() says is kept, and holds until changes() does not.
+  bool KeepsFacts(const policy::Snapshot& snapshot) const;
+  // Grows whenever the facts may be others by the same snapshot.
+  uint64_t changes() const;
   // The same as if it stood at `place`.
   Facts ClassifyAt(const policy::Snapshot& snapshot, const Place& place);
 
@@ -216,6 +220,11 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   bool Evict();
 
   void DropRedaction();
+  // Has the facts found again.
+  void VoidFacts() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    facts_epoch_ = kNoEpoch;
+    changes_.fetch_add(1, std::memory_order_release);
+  }
 
   LowerTree* const tree_;
   const dev_t device_;
@@ -224,6 +233,8 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   std::atomic<int> writers_{0};
   std::atomic<uint64_t> writings_{0};
   std::atomic<uint64_t> removed_by_{0};
+  // How often the place or the owner was set.
+  std::atomic<uint64_t> changes_{0};
   // Used since the last sweep for descriptors.
   std::atomic<bool> used_{true};
   // What HasNomedia() found, below the tree's count of changes; 0: unknown.
@@ -486,6 +497,11 @@ class LowerTree {
   Shard shards_[kShards];
   std::shared_ptr<LowerNode> root_;
 };
+
+inline uint64_t LowerNode::changes() const {
+  // Both only grow: so does the sum, whenever either does.
+  return tree_->generation() + changes_.load(std::memory_order_acquire);
+}
 
 // What names the file for as long as it lives, or is not moved where the lower
 // tree has no stable inode numbers (see media/key.h).

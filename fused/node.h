@@ -16,6 +16,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/hash/hash.h"
 #include "absl/synchronization/mutex.h"
+#include "fused/kept_rights.h"
 #include "fused/lower_node.h"
 #include "kernel/types.h"
 #include "policy/types.h"
@@ -83,6 +84,8 @@ class Node {
   uint32_t handles ABSL_GUARDED_BY(open_mutex) = 0;
   // The name that the kernel was last told it by (ToldNames); 0: none.
   std::atomic<uint64_t> told{0};
+  // Under its lower node's changes(). Of a node with a place of its own: none.
+  mutable KeptRights rights;
   // Handles that may write; read without the mutex by the attribute cache.
   std::atomic<int> writers{0};
 

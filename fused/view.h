@@ -25,6 +25,8 @@
 #include "fused/counters.h"
 #include "fused/grants.h"
 #include "fused/handle.h"
+#include "fused/kept_rights.h"
+#include "fused/known_caller.h"
 #include "fused/lower_node.h"
 #include "fused/media/tree.h"
 #include "fused/node.h"
@@ -230,9 +232,14 @@ class View : public kernel::Operations {
   std::shared_ptr<Node> RootOf(uint32_t user) const;
 
   // view_judge.cc
-  // Whether an app view's package still has its uid.
-  bool StillInstalled(const policy::Snapshot& snapshot) const;
   Actor ActorOf(uid_t uid) const;
+  // Who that is by what is in force.
+  void Recognize(const InForce& now, KnownCaller& known) const;
+  uint64_t JudgeOf(uint64_t serial, uid_t uid) const;
+  // What the actor may do with a file; nothing where more than rules say that,
+  // or hear of it.
+  std::optional<FileRights> RightsOf(const Actor& actor,
+                                     const Node& node) const;
   policy::Decision Judge(const Actor& actor, const policy::Object& object,
                          policy::OperationSet operations) const;
   // The same, for what nobody has asked for: it counts for no shadow rule.
@@ -250,9 +257,13 @@ class View : public kernel::Operations {
                         std::string_view name) const;
   Visibility Sees(const Actor& actor, const policy::Location& location,
                   std::string_view name, std::optional<bool> directory) const;
+  FileRights WeighFile(const Actor& actor, const policy::Object& object) const;
   // In which mode the actor's opens of the object are served.
   policy::IoMode ServedAs(const Actor& actor, const policy::Object& object,
                           LowerNode& lower, const struct stat& stat) const;
+  // The same by its rights, in the media profile.
+  static policy::IoMode ServedBy(const Actor& actor, const FileRights& rights,
+                                 LowerNode& lower, const struct stat& stat);
   // Whether who is not to see locations may open it so. Looks what it holds.
   static absl::Status CheckRedacted(const Intent& intent, LowerNode& lower);
   // In the posix profile: set-id bits, or capabilities of the file.
@@ -275,6 +286,9 @@ class View : public kernel::Operations {
                      const policy::Decision& decision) const;
   void CountVerdict(const Actor& actor, policy::RuleId rule,
                     metrics::Verdict verdict) const;
+  metrics::AppCounts& CountsOf(uid_t uid) const;
+  metrics::VerdictCounts& CountsOfRule(const Actor& actor,
+                                       policy::RuleId rule) const;
   void DescribeActor(const Actor& actor, audit::Event& event) const;
   static std::string PathOf(const Node& node);
 
@@ -327,6 +341,7 @@ class View : public kernel::Operations {
   kernel::Attributes AttributesOf(const Actor& actor, const LowerNode& lower,
                                   int own_writers, const struct stat& stat,
                                   const Facts& facts) const;
+  bool SeesAlone(const Actor& actor, const Node& node) const;
   absl::Status ApplyAttributes(const Actor& actor, const kernel::Caller& caller,
                                const std::shared_ptr<Node>& node,
                                const Handle* handle,
@@ -379,6 +394,14 @@ class View : public kernel::Operations {
                            int depth) const;
 
   // view_open.cc
+  // What the rules say to an open; of one that they allow, the decision and how
+  // the actor's opens are served.
+  absl::Status JudgeOpen(const Actor& actor, const Node& node,
+                         const Intent& intent, policy::Decision& decision,
+                         FileRights& rights) const;
+  absl::StatusOr<policy::IoMode> ServedNow(const Actor& actor, const Node& node,
+                                           bool redact,
+                                           const FileRights& rights) const;
   // What the actor's app is charged for a handle. Nothing: EMFILE.
   std::optional<AppLimits::Share> ShareOf(const Actor& actor) const;
   absl::StatusOr<NewHandle> OpenNode(const Actor& actor,
@@ -493,8 +516,14 @@ class View : public kernel::Operations {
   // Set before initialized_.
   kernel::Connection connection_;
   std::atomic<bool> passthrough_{false};
-  // The epoch that StillInstalled() was asked for, twice, plus one for yes.
-  mutable std::atomic<uint64_t> installed_{0};
+  // The callers that threads know, and the rules that they do by.
+  struct JudgedBy {
+    uint64_t serial = 0;
+    uint64_t id = 0;
+  };
+  mutable absl::Mutex judges_mutex_;
+  mutable absl::flat_hash_map<uid_t, JudgedBy> judges_
+      ABSL_GUARDED_BY(judges_mutex_);
 };
 
 }  // namespace fused

@@ -81,6 +81,14 @@ kernel::Attributes View::AttributesOf(const Actor& actor,
   return attributes;
 }
 
+// Whether it is a file, of a view that has it for itself, that the actor may
+// see: nothing else of its facts is shown in its attributes.
+bool View::SeesAlone(const Actor& actor, const Node& node) const {
+  if (identity_.shared() || !node.lower->is_regular()) return false;
+  const std::optional<FileRights> rights = RightsOf(actor, node);
+  return rights.has_value() && rights->seen;
+}
+
 void View::GetAttributes(const kernel::Caller& caller, kernel::NodeId node_id,
                          std::optional<kernel::HandleId> handle,
                          kernel::AttributesReply reply) {
@@ -88,7 +96,7 @@ void View::GetAttributes(const kernel::Caller& caller, kernel::NodeId node_id,
   const std::shared_ptr<Node> node = FindNode(actor, node_id);
   if (node == nullptr) return reply.Error(Stale());
   Facts facts;
-  if (!posix()) {
+  if (!posix() && !SeesAlone(actor, *node)) {
     facts = node->Classify(*actor.snapshot);
     // What is open has been judged.
     if (!handle.has_value() || files_.Find(*handle) == nullptr) {

@@ -50,17 +50,40 @@ void View::Served(uint32_t opcode, uid_t uid, std::optional<int> error,
     context_.requests->Count(opcode, error, nanoseconds);
   }
   if (context_.registry != nullptr) {
-    context_.registry->CountRequest(identity_.shared() ? uid : identity_.uid,
-                                    opcode, nanoseconds);
+    CountsOf(identity_.shared() ? uid : identity_.uid)
+        .Count(opcode, nanoseconds);
   }
 }
 
 void View::CountVerdict(const Actor& actor, policy::RuleId rule,
                         metrics::Verdict verdict) const {
   if (context_.registry == nullptr) return;
-  context_.registry->CountVerdict(
-      actor.uid, posix() ? "" : actor.snapshot->policy().RuleName(rule),
-      verdict);
+  const auto index = static_cast<size_t>(verdict);
+  CountsOf(actor.uid).verdicts[index].fetch_add(1, std::memory_order_relaxed);
+  CountsOfRule(actor, rule)[index].fetch_add(1, std::memory_order_relaxed);
+}
+
+metrics::VerdictCounts& View::CountsOfRule(const Actor& actor,
+                                           policy::RuleId rule) const {
+  KnownCaller& known = KnownCaller::Of(peer_->id(), actor.uid);
+  // Else it is known by other rules, which number theirs otherwise.
+  const bool same = known.serial == actor.lease->serial;
+  if (same && known.rule_counts != nullptr && known.rule == rule) {
+    return *known.rule_counts;
+  }
+  metrics::VerdictCounts& counts = context_.registry->RuleOf(
+      posix() ? "" : actor.snapshot->policy().RuleName(rule));
+  if (same) {
+    known.rule = rule;
+    known.rule_counts = &counts;
+  }
+  return counts;
+}
+
+metrics::AppCounts& View::CountsOf(uid_t uid) const {
+  KnownCaller& known = KnownCaller::Of(peer_->id(), uid);
+  if (known.counts == nullptr) known.counts = &context_.registry->AppOf(uid);
+  return *known.counts;
 }
 
 void View::AuditDenied(const Actor& actor, uint32_t opcode, kernel::NodeId node,

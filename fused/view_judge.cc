@@ -117,22 +117,56 @@ View::Actor View::ActorOf(uid_t uid) const {
   actor.shadow = actor.lease->shadow.get();
   // Whoever comes through an app view is the app, root too.
   actor.uid = identity_.shared() ? uid : identity_.uid;
-  actor.subject = actor.snapshot->SubjectOf(actor.uid);
-  if (!identity_.shared() && !StillInstalled(*actor.snapshot)) {
-    // The uid may be another package's by now: nobody in particular.
-    actor.subject = NobodyOf(*actor.snapshot, identity_.user);
-  }
+  KnownCaller& known = KnownCaller::Of(peer_->id(), actor.uid);
+  if (known.serial != actor.lease->serial) Recognize(*actor.lease, known);
+  actor.subject = known.subject;
+  actor.judge = known.judge;
   return actor;
 }
 
-bool View::StillInstalled(const policy::Snapshot& snapshot) const {
-  const uint64_t seen = installed_.load(std::memory_order_relaxed);
-  if (seen >> 1 == snapshot.epoch()) return (seen & 1) != 0;
-  const bool installed =
-      snapshot.AppIdOf(identity_.package) == identity_.uid % kUserRange;
-  installed_.store(snapshot.epoch() << 1 | (installed ? 1 : 0),
-                   std::memory_order_relaxed);
-  return installed;
+void View::Recognize(const InForce& now, KnownCaller& known) const {
+  const policy::Snapshot& snapshot = *now.snapshot;
+  known.subject = snapshot.SubjectOf(known.uid);
+  if (!identity_.shared() &&
+      snapshot.AppIdOf(identity_.package) != identity_.uid % kUserRange) {
+    // The uid may be another package's by now: nobody in particular.
+    known.subject = NobodyOf(snapshot, identity_.user);
+  }
+  known.judge = JudgeOf(now.serial, known.uid);
+  known.rule_counts = nullptr;
+  known.serial = now.serial;
+}
+
+// One for all threads: what one of them keeps another finds.
+uint64_t View::JudgeOf(uint64_t serial, uid_t uid) const {
+  constexpr size_t kMost = 4096;
+  static std::atomic<uint64_t> last{0};
+  absl::MutexLock lock(&judges_mutex_);
+  if (judges_.size() >= kMost && !judges_.contains(uid)) judges_.clear();
+  JudgedBy& judge = judges_[uid];
+  if (judge.serial != serial) {
+    judge = {serial, 1 + last.fetch_add(1, std::memory_order_relaxed)};
+  }
+  return judge.id;
+}
+
+std::optional<FileRights> View::RightsOf(const Actor& actor,
+                                         const Node& node) const {
+  LowerNode& lower = *node.lower;
+  if (actor.shadow != nullptr ||
+      (actor.grants != nullptr && actor.grants->Has(lower.file_id()))) {
+    return std::nullopt;
+  }
+  // First: of what changes meanwhile they are not kept.
+  const uint64_t changes = lower.changes();
+  FileRights rights;
+  if (node.rights.Get(actor.judge, changes, &rights)) return rights;
+  rights = WeighFile(actor, node.Classify(*actor.snapshot).object);
+  if (node.place == nullptr && node.rights.Takes(actor.judge, changes) &&
+      lower.KeepsFacts(*actor.snapshot)) {
+    node.rights.Set(actor.judge, changes, rights);
+  }
+  return rights;
 }
 
 policy::Decision View::Judge(const Actor& actor, const policy::Object& object,
@@ -195,16 +229,33 @@ Visibility View::Sees(const Actor& actor, const policy::Location& location,
   return seen;
 }
 
+FileRights View::WeighFile(const Actor& actor,
+                           const policy::Object& object) const {
+  FileRights rights;
+  rights.read = Weigh(actor, object, Operation::kRead);
+  rights.write = Weigh(actor, object, Operation::kWrite);
+  rights.seen = rights.read.allowed() || rights.write.allowed() ||
+                Weigh(actor, object, Operation::kLookup).allowed();
+  return rights;
+}
+
 policy::IoMode View::ServedAs(const Actor& actor, const policy::Object& object,
                               LowerNode& lower, const struct stat& stat) const {
   if (posix()) {
     return HasPrivileges(lower, stat) ? policy::IoMode::kDaemon
                                       : policy::IoMode::kPassthrough;
   }
+  FileRights rights;
+  rights.read = Weigh(actor, object, Operation::kRead);
+  rights.write = Weigh(actor, object, Operation::kWrite);
+  return ServedBy(actor, rights, lower, stat);
+}
+
+policy::IoMode View::ServedBy(const Actor& actor, const FileRights& rights,
+                              LowerNode& lower, const struct stat& stat) {
   policy::IoMode strictest = policy::IoMode::kPassthrough;
   bool redact = false;
-  for (const Operation operation : {Operation::kRead, Operation::kWrite}) {
-    const policy::Decision decision = Weigh(actor, object, operation);
+  for (const policy::Decision& decision : {rights.read, rights.write}) {
     if (!decision.allowed()) continue;
     if (decision.io == policy::IoMode::kRedacted) {
       redact = true;

@@ -161,6 +161,40 @@ absl::Status View::TruncateForOpen(const kernel::Caller& caller,
   return absl::OkStatus();
 }
 
+absl::Status View::JudgeOpen(const Actor& actor, const Node& node,
+                             const Intent& intent, policy::Decision& decision,
+                             FileRights& rights) const {
+  decision = {policy::Error::kNone, policy::IoMode::kPassthrough,
+              policy::kNoRule};
+  if (posix()) return absl::OkStatus();
+  const std::optional<FileRights> known = RightsOf(actor, node);
+  if (known.has_value()) {
+    rights = *known;
+    decision = rights.On(intent.operations());
+    if (decision.allowed()) return absl::OkStatus();
+  }
+  const policy::Object object = node.Classify(*actor.snapshot).object;
+  decision = Judge(actor, object, intent.operations());
+  if (decision.allowed() && !known.has_value()) {
+    rights = WeighFile(actor, object);
+  }
+  return Verdict(actor, object, decision);
+}
+
+absl::StatusOr<policy::IoMode> View::ServedNow(const Actor& actor,
+                                               const Node& node, bool redact,
+                                               const FileRights& rights) const {
+  // What is not looked at: of no size, and of no set-id bits.
+  static const struct stat kNothing = {};
+  if (!posix() && !redact && node.key.io != policy::IoMode::kRedacted) {
+    return ServedBy(actor, rights, *node.lower, kNothing);
+  }
+  const absl::StatusOr<struct stat> stat = node.lower->Stat();
+  if (!stat.ok()) return stat.status();
+  return posix() ? ServedAs(actor, {}, *node.lower, *stat)
+                 : ServedBy(actor, rights, *node.lower, *stat);
+}
+
 void View::Open(const kernel::Caller& caller, kernel::NodeId node_id,
                 const kernel::OpenRequest& request, kernel::OpenReply reply) {
   const std::shared_ptr<Node> node = nodes_.Find(node_id);
@@ -174,23 +208,19 @@ void View::Open(const kernel::Caller& caller, kernel::NodeId node_id,
   Actor actor = ActorOf(caller.uid);
   actor.retries = retries_.Has(caller.pid);
   const Intent intent = Intent::FromFlags(request.flags);
-  Facts facts;
-  if (!posix()) facts = node->Classify(*actor.snapshot);
-  policy::Decision decision = Judge(actor, facts.object, intent.operations());
-  absl::Status status = Verdict(actor, facts.object, decision);
+  policy::Decision decision;
+  FileRights rights;
+  absl::Status status = JudgeOpen(actor, *node, intent, decision, rights);
   const bool redact = status.ok() && decision.io == policy::IoMode::kRedacted;
   if (redact) status = CheckRedacted(intent, *node->lower);
   if (!status.ok()) {
     CountDenied(actor, FUSE_OPEN, node_id, {}, status);
     return reply.Error(status);
   }
-  struct stat stat = {};
-  if (posix() || redact || node->key.io == policy::IoMode::kRedacted) {
-    absl::StatusOr<struct stat> now = node->lower->Stat();
-    if (!now.ok()) return reply.Error(now.status());
-    stat = *now;
-  }
-  if (ServedAs(actor, facts.object, *node->lower, stat) != node->key.io) {
+  const absl::StatusOr<policy::IoMode> served =
+      ServedNow(actor, *node, redact, rights);
+  if (!served.ok()) return reply.Error(served.status());
+  if (*served != node->key.io) {
     // The rules, a writer, or set-id bits changed how it is served: that is
     // another node, which the kernel finds by looking the name up again.
     if (node->key.io != policy::IoMode::kRedacted) retries_.Add(caller.pid);

@@ -95,6 +95,8 @@ struct ViewActor {
   ShadowCounts* shadow = nullptr;
   policy::Subject subject;
   uid_t uid = 0;
+  // Names the subject and the rules to KeptRights.
+  uint64_t judge = 0;
   // In the second try of an open (Retries): what may be served redacted is, so
   // that no writer who comes or goes makes it stale again.
   bool retries = false;

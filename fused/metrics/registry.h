@@ -28,6 +28,12 @@ struct AppCounts {
   };
   std::array<Operation, kernel::kOpcodes> operations;
   VerdictCounts verdicts{};
+
+  void Count(uint32_t opcode, uint64_t nanoseconds) {
+    Operation& operation = operations[opcode < kernel::kOpcodes ? opcode : 0];
+    operation.count.fetch_add(1, std::memory_order_relaxed);
+    operation.nanoseconds.fetch_add(nanoseconds, std::memory_order_relaxed);
+  }
 };
 
 // Thread-safe, and without a lock for what is known already.
@@ -38,10 +44,7 @@ class Registry {
   using Rules = Table<VerdictCounts, 1024>;
 
   void CountRequest(uid_t uid, uint32_t opcode, uint64_t nanoseconds) {
-    AppCounts::Operation& operation =
-        AppOf(uid).operations[opcode < kernel::kOpcodes ? opcode : 0];
-    operation.count.fetch_add(1, std::memory_order_relaxed);
-    operation.nanoseconds.fetch_add(nanoseconds, std::memory_order_relaxed);
+    AppOf(uid).Count(opcode, nanoseconds);
   }
 
   // A request that was denied, or an open and how it is served, by the rule
@@ -49,8 +52,14 @@ class Registry {
   void CountVerdict(uid_t uid, std::string_view rule, Verdict verdict) {
     const auto index = static_cast<size_t>(verdict);
     AppOf(uid).verdicts[index].fetch_add(1, std::memory_order_relaxed);
-    rules_.Of(absl::HashOf(rule) | 1, rule)[index].fetch_add(
-        1, std::memory_order_relaxed);
+    RuleOf(rule)[index].fetch_add(1, std::memory_order_relaxed);
+  }
+
+  // Where an app, and a rule, is counted: they have it for good.
+  // 0 is no key, and a uid.
+  AppCounts& AppOf(uid_t uid) { return apps_.Of(uint64_t{uid} + 1, "app"); }
+  VerdictCounts& RuleOf(std::string_view rule) {
+    return rules_.Of(absl::HashOf(rule) | 1, rule);
   }
 
   const Apps& apps() const { return apps_; }
@@ -60,9 +69,6 @@ class Registry {
   }
 
  private:
-  // 0 is no key, and a uid.
-  AppCounts& AppOf(uid_t uid) { return apps_.Of(uint64_t{uid} + 1, "app"); }
-
   Apps apps_;
   Rules rules_;
 };
