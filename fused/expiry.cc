@@ -55,7 +55,7 @@ class Expirer {
 
  private:
   absl::Status Expire(const std::string& path) {
-    std::shared_ptr<LowerNode> parent = tree_.root();
+    Ref<LowerNode> parent = tree_.root();
     std::vector<std::string> names = absl::StrSplit(path, '/');
     const std::string name = std::move(names.back());
     names.pop_back();
@@ -71,20 +71,20 @@ class Expirer {
   }
 
   // What stands there under the parent's names_mutex.
-  absl::StatusOr<std::shared_ptr<LowerNode>> FileAt(
-      const std::shared_ptr<LowerNode>& parent, const std::string& name) {
+  absl::StatusOr<Ref<LowerNode>> FileAt(const Ref<LowerNode>& parent,
+                                        const std::string& name) {
     absl::StatusOr<LowerTree::Found> found = tree_.Lookup(parent, name.c_str());
     if (!found.ok()) return found.status();
     if (!found->node->is_regular()) return kernel::ErrnoStatus(ENOENT);
     return std::move(found->node);
   }
 
-  absl::Status Delete(const std::shared_ptr<LowerNode>& parent,
-                      const std::string& name, const std::string& path) {
-    std::shared_ptr<LowerNode> file;
+  absl::Status Delete(const Ref<LowerNode>& parent, const std::string& name,
+                      const std::string& path) {
+    Ref<LowerNode> file;
     {
       absl::MutexLock names(&parent->names_mutex());
-      absl::StatusOr<std::shared_ptr<LowerNode>> found = FileAt(parent, name);
+      absl::StatusOr<Ref<LowerNode>> found = FileAt(parent, name);
       if (!found.ok()) return found.status();
       file = *std::move(found);
       absl::StatusOr<Pin> pin = parent->Descriptor();
@@ -113,12 +113,12 @@ class Expirer {
     return kernel::ErrnoStatus(EEXIST);
   }
 
-  absl::Status Postpone(const std::shared_ptr<LowerNode>& parent,
-                        const std::string& name, const std::string& path) {
+  absl::Status Postpone(const Ref<LowerNode>& parent, const std::string& name,
+                        const std::string& path) {
     absl::StatusOr<Pin> pin = parent->Descriptor();
     if (!pin.ok()) return pin.status();
     const int directory = (*pin)->get();
-    std::shared_ptr<LowerNode> file;
+    Ref<LowerNode> file;
     absl::StatusOr<std::string> fresh;
     media::Tree* const media = tree_.media();
     const bool by_path = media != nullptr && media->by_path();
@@ -127,7 +127,7 @@ class Expirer {
     {
       absl::ReaderMutexLock shape(&tree_.shape_mutex());
       absl::MutexLock names(&parent->names_mutex());
-      absl::StatusOr<std::shared_ptr<LowerNode>> found = FileAt(parent, name);
+      absl::StatusOr<Ref<LowerNode>> found = FileAt(parent, name);
       if (!found.ok()) return found.status();
       file = *std::move(found);
       fresh = FreeName(directory, name, now_ + kWeek);

@@ -20,7 +20,7 @@ absl::StatusOr<policy::Object> ObjectOf(std::string_view path,
   const bool directory = path.empty() || path.back() == '/';
   const auto parts = absl::StrSplit(path, '/', absl::SkipEmpty());
   const std::vector<std::string> names(parts.begin(), parts.end());
-  std::shared_ptr<LowerNode> node = tree.root();
+  Ref<LowerNode> node = tree.root();
   policy::Location location = snapshot.Root(tree.user());
   for (const std::string& name : names) {
     if (name == "." || name == "..") {

@@ -20,9 +20,8 @@ using policy::v1::Grant;
 constexpr char kDefaultVolume[] = "external_primary";
 
 // Follows the path by what is found; no name in it leads elsewhere.
-absl::StatusOr<std::shared_ptr<LowerNode>> Walk(LowerTree& tree,
-                                                const std::string& path) {
-  std::shared_ptr<LowerNode> node = tree.root();
+absl::StatusOr<Ref<LowerNode>> Walk(LowerTree& tree, const std::string& path) {
+  Ref<LowerNode> node = tree.root();
   for (const std::string& name :
        std::vector<std::string>(absl::StrSplit(path, '/'))) {
     absl::StatusOr<LowerTree::Found> found = tree.Lookup(node, name.c_str());
@@ -94,7 +93,7 @@ GrantBook::Binding GrantBook::Make(const Grant& grant,
                            VolumeOf(grant), "\"");
     return {};
   }
-  absl::StatusOr<std::shared_ptr<LowerNode>> node = Walk(*tree, grant.path());
+  absl::StatusOr<Ref<LowerNode>> node = Walk(*tree, grant.path());
   if (!node.ok() || !(*node)->is_regular()) {
     problem = node.ok() ? "is no file" : kernel::Describe(node.status());
     return {};

@@ -10,10 +10,11 @@ namespace fused {
 using policy::Operation;
 using policy::OperationSet;
 
-GrantedFile::GrantedFile(std::shared_ptr<LowerNode> node)
-    : node_(std::move(node)) {}
+GrantedFile::GrantedFile(Ref<LowerNode> node) : node_(std::move(node)) {}
 
-std::shared_ptr<LowerNode> GrantedFile::node() const {
+GrantedFile::~GrantedFile() = default;
+
+Ref<LowerNode> GrantedFile::node() const {
   absl::MutexLock lock(&mutex_);
   return node_;
 }
@@ -21,13 +22,13 @@ std::shared_ptr<LowerNode> GrantedFile::node() const {
 void GrantedFile::SetGone() {
   gone_.store(true, std::memory_order_release);
   // Let go of outside the lock.
-  std::shared_ptr<LowerNode> node;
+  Ref<LowerNode> node;
   absl::MutexLock lock(&mutex_);
-  node.swap(node_);
+  std::swap(node, node_);
 }
 
 void Grants::Add(const std::shared_ptr<GrantedFile>& file, const Entry& entry) {
-  const std::shared_ptr<LowerNode> node = file->node();
+  const Ref<LowerNode> node = file->node();
   if (node == nullptr) return;
   Granted& granted = files_[node->file_id()];
   granted.files.push_back(file);

@@ -12,6 +12,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "fused/ref.h"
 #include "policy/types.h"
 
 namespace fused {
@@ -22,10 +23,11 @@ class LowerNode;
 // until the file is gone. Thread-safe.
 class GrantedFile {
  public:
-  explicit GrantedFile(std::shared_ptr<LowerNode> node);
+  explicit GrantedFile(Ref<LowerNode> node);
+  ~GrantedFile();
 
   // Null when the file is gone.
-  std::shared_ptr<LowerNode> node() const;
+  Ref<LowerNode> node() const;
   bool gone() const { return gone_.load(std::memory_order_acquire); }
   // The file has lost its last name: nobody is granted anything of it any more,
   // and it is not kept from being freed.
@@ -33,7 +35,7 @@ class GrantedFile {
 
  private:
   mutable absl::Mutex mutex_;
-  std::shared_ptr<LowerNode> node_ ABSL_GUARDED_BY(mutex_);
+  Ref<LowerNode> node_ ABSL_GUARDED_BY(mutex_);
   std::atomic<bool> gone_{false};
 };
 

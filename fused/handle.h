@@ -58,11 +58,11 @@ struct HandleRecord {
 // An open regular file.
 class Handle {
  public:
-  Handle(const HandleRecord& record, std::shared_ptr<Node> node)
+  Handle(const HandleRecord& record, Ref<Node> node)
       : record(record), node(std::move(node)), judged(record.epoch << 1 | 1) {}
 
   const HandleRecord record;
-  const std::shared_ptr<Node> node;
+  const Ref<Node> node;
 
   // The epoch that it was last judged under, twice, plus one where it may go
   // on.
@@ -96,8 +96,8 @@ class Handle {
 // An open directory.
 class DirectoryHandle {
  public:
-  DirectoryHandle(kernel::HandleId id, std::shared_ptr<Node> node, uid_t uid,
-                  kernel::Fd fd, AppLimits::Share share = {})
+  DirectoryHandle(kernel::HandleId id, Ref<Node> node, uid_t uid, kernel::Fd fd,
+                  AppLimits::Share share = {})
       : id(id),
         node(std::move(node)),
         uid(uid),
@@ -106,7 +106,7 @@ class DirectoryHandle {
         reader(std::move(fd)) {}
 
   const kernel::HandleId id;
-  const std::shared_ptr<Node> node;
+  const Ref<Node> node;
   const uid_t uid;
   // What its app is charged for it.
   const AppLimits::Share share;

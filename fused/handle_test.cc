@@ -85,8 +85,7 @@ class HandleTest : public testing::Test {
     absl::StatusOr<LowerTree::Found> found =
         tree_->Lookup(tree_->root(), "file");
     ASSERT_THAT(found, IsOk());
-    node_ = std::make_shared<Node>(
-        2, found->node, NodeKey{.lower = found->node.get()}, std::nullopt);
+    node_ = Node::Make(2, found->node, NodeKey(), std::nullopt);
   }
   void TearDown() override { node_ = nullptr; }
 
@@ -100,7 +99,7 @@ class HandleTest : public testing::Test {
 
   kernel::ScratchDirectory scratch_;
   std::unique_ptr<LowerTree> tree_;
-  std::shared_ptr<Node> node_;
+  Ref<Node> node_;
 };
 
 TEST_F(HandleTest, DescriptorIsAsTheAppOpenedIt) {

@@ -89,8 +89,8 @@ absl::Status LowerTree::AwaitIndex(uint64_t ticket) {
   return media_->Wait(ticket);
 }
 
-media::Tree::End LowerTree::EndOf(
-    const Place& place, const std::shared_ptr<LowerNode>& node) const {
+media::Tree::End LowerTree::EndOf(const Place& place,
+                                  const Ref<LowerNode>& node) const {
   media::Tree::End end;
   end.path = PathAt(place);
   if (node == nullptr) return end;
@@ -125,29 +125,57 @@ void LowerNode::RecordName(std::string_view name) {
   if (key.ok()) media->SetName(*key, name);
 }
 
+std::shared_ptr<const Redaction> LowerNode::redaction() const {
+  const Rare* const rare = rare_or_null();
+  if (rare == nullptr) return nullptr;
+  absl::MutexLock lock(&mutex_);
+  return rare->redaction;
+}
+
 bool LowerNode::SetRedaction(std::shared_ptr<const Redaction> redaction,
                              uint64_t writings) {
+  Rare& rare = this->rare();
   absl::MutexLock lock(&mutex_);
   if (writers() != 0 || this->writings() != writings) return false;
-  redaction_.swap(redaction);
+  rare.redaction.swap(redaction);
   return true;
 }
 
+int LowerNode::writers() const {
+  const Rare* const rare = rare_or_null();
+  return rare == nullptr ? 0 : rare->writers.load(std::memory_order_acquire);
+}
+
+uint64_t LowerNode::writings() const {
+  const Rare* const rare = rare_or_null();
+  return rare == nullptr ? 0 : rare->writings.load(std::memory_order_acquire);
+}
+
+uint64_t LowerNode::removed_by() const {
+  const Rare* const rare = rare_or_null();
+  return rare == nullptr ? 0 : rare->removed_by.load(std::memory_order_acquire);
+}
+
+void LowerNode::SetRemovedBy(uint64_t view) {
+  rare().removed_by.store(view, std::memory_order_release);
+}
+
 void LowerNode::DropRedaction() {
+  Rare& rare = this->rare();
   std::shared_ptr<const Redaction> dropped;
   absl::MutexLock lock(&mutex_);
-  writings_.fetch_add(1, std::memory_order_acq_rel);
-  redaction_.swap(dropped);
+  rare.writings.fetch_add(1, std::memory_order_acq_rel);
+  rare.redaction.swap(dropped);
 }
 
 void LowerNode::AddWriter() {
-  writers_.fetch_add(1, std::memory_order_acq_rel);
+  rare().writers.fetch_add(1, std::memory_order_acq_rel);
   DropRedaction();
 }
 
 void LowerNode::RemoveWriter() {
   DropRedaction();
-  writers_.fetch_sub(1, std::memory_order_acq_rel);
+  rare().writers.fetch_sub(1, std::memory_order_acq_rel);
 }
 
 media::Location LowerNode::KnownLocation(const struct stat& stat) {

@@ -28,12 +28,15 @@
 #include "absl/synchronization/mutex.h"
 #include "fused/listings.h"
 #include "fused/locks.h"
+#include "fused/lower_node_parts.h"
 #include "fused/media/index.h"
 #include "fused/media/key.h"
 #include "fused/media/record.h"
 #include "fused/media/tree.h"
 #include "fused/owner.h"
 #include "fused/peer.h"
+#include "fused/ref.h"
+#include "fused/shards.h"
 #include "kernel/fd.h"
 #include "kernel/lower.h"
 #include "kernel/types.h"
@@ -47,7 +50,7 @@ struct Redaction;
 
 // A name in the lower tree. The root has no parent.
 struct Place {
-  std::shared_ptr<LowerNode> parent;
+  Ref<LowerNode> parent;
   std::string name;
 };
 
@@ -57,24 +60,22 @@ struct Facts {
   policy::Object object;
 };
 
-// Keeps a lower descriptor open for as long as it lives.
-using Pin = std::shared_ptr<const kernel::Fd>;
-
 // A lower inode. Thread-safe. Its mutexes are leaves: nothing is locked, and no
-// system call made, under them, but for Descriptor()'s.
-class LowerNode : public std::enable_shared_from_this<LowerNode> {
+// system call made, under them, but for Descriptor()'s. There is one for each
+// file that a kernel knows, so its size counts: see node_memory_test.cc.
+class LowerNode : public RefCounted {
  public:
   // By LowerTree only.
-  LowerNode(LowerTree* tree, const struct stat& stat, kernel::Fd fd);
-  LowerNode(const LowerNode&) = delete;
-  LowerNode& operator=(const LowerNode&) = delete;
-  ~LowerNode();
+  static Ref<LowerNode> Make(LowerTree* tree, const struct stat& stat,
+                             kernel::Fd fd);
+  // Ref's.
+  static void Delete(const LowerNode* node);
 
   dev_t device() const { return device_; }
   ino_t inode() const { return inode_; }
-  bool is_directory() const { return S_ISDIR(type_); }
-  bool is_regular() const { return S_ISREG(type_); }
-  mode_t type() const { return type_; }
+  bool is_directory() const { return S_ISDIR(type()); }
+  bool is_regular() const { return S_ISREG(type()); }
+  mode_t type() const { return static_cast<mode_t>(type_) << kTypeShift; }
   LowerTree& tree() const { return *tree_; }
   // What policy::Object knows it by: no other's for as long as it lives.
   uint64_t file_id() const { return reinterpret_cast<uintptr_t>(this); }
@@ -99,8 +100,7 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   Place place() const;
   // It was made or moved there. True: it stood elsewhere. For a move within a
   // LowerTree::Moving.
-  bool SetPlace(const std::shared_ptr<LowerNode>& parent,
-                std::string_view name);
+  bool SetPlace(const Ref<LowerNode>& parent, std::string_view name);
 
   // The facts by place(), as of the snapshot; kept until the snapshot, the
   // place, the owner or a directory above changes.
@@ -115,9 +115,7 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   // Of a directory: whether a `.nomedia` is in it.
   bool HasNomedia();
   // None is: it was made after `changes` (LowerTree::nomedia_changes()).
-  void NoteEmpty(uint64_t changes) {
-    nomedia_.store(changes << 1, std::memory_order_relaxed);
-  }
+  void NoteEmpty(uint64_t changes);
 
   // Who made it. Asked of the lower file and the media index once.
   std::optional<Owner> owner();
@@ -145,38 +143,31 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
 
   // What was last found to be hidden of it; null where nobody has looked since
   // a writer came or went. See redaction.h.
-  std::shared_ptr<const Redaction> redaction() const {
-    absl::MutexLock lock(&mutex_);
-    return redaction_;
-  }
+  std::shared_ptr<const Redaction> redaction() const;
   // False, and nothing is kept, where a writer is there or has been since
   // `writings` were counted.
   bool SetRedaction(std::shared_ptr<const Redaction> redaction,
                     uint64_t writings);
 
   // The view (Peer::id()) that took its last name away; 0: none did.
-  uint64_t removed_by() const {
-    return removed_by_.load(std::memory_order_acquire);
-  }
-  void SetRemovedBy(uint64_t view) {
-    removed_by_.store(view, std::memory_order_release);
-  }
+  uint64_t removed_by() const;
+  void SetRemovedBy(uint64_t view);
 
   // Handles that may write, of all views.
-  int writers() const { return writers_.load(std::memory_order_acquire); }
+  int writers() const;
   // Both drop what was found in it: times are too coarse to tell what was
   // written before a look from what was after, and stores through a mapping
   // change none.
   void AddWriter();
   void RemoveWriter();
   // How often either was called.
-  uint64_t writings() const {
-    return writings_.load(std::memory_order_acquire);
-  }
+  uint64_t writings() const;
 
   void AddSighting(const Sighting& sighting);
   void RemoveSighting(const Sighting& sighting);
   absl::InlinedVector<Sighting, 4> sightings() const;
+  // The nodes of one view that show it.
+  absl::InlinedVector<kernel::NodeId, 2> NodesIn(const Peer& peer) const;
   // Whether any but `own` shows it: spares the copy.
   bool SeenElsewhere(const Sighting& own) const;
 
@@ -189,13 +180,47 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   // directory: UNLINK, RMDIR, RENAME. The only mutex that system calls are made
   // under: it plays the part of the kernel's directory lock among views. With
   // two directories the one at the lower address is locked first.
-  absl::Mutex& names_mutex() ABSL_LOCK_RETURNED(names_mutex_) {
-    return names_mutex_;
-  }
+  absl::Mutex& names_mutex();
+
+ protected:
+  LowerNode(LowerTree* tree, const struct stat& stat, kernel::Fd fd);
+  ~LowerNode();
 
  private:
   friend class LowerTree;
-  static constexpr uint64_t kNoEpoch = UINT64_MAX;
+  // The bits of a type in a mode begin here.
+  static constexpr int kTypeShift = 12;
+
+  class Directory;
+  class Other;
+
+  // What few have. Once made it stays.
+  struct Rare {
+    std::atomic<int> writers{0};
+    std::atomic<uint64_t> writings{0};
+    std::atomic<uint64_t> removed_by{0};
+    // These under the node's mutex.
+    std::shared_ptr<const Redaction> redaction;
+    std::unique_ptr<LockTable> locks;
+    // All but one, by peer.
+    std::vector<Sighting> sightings;
+  };
+  Rare& rare();
+  const Rare* rare_or_null() const {
+    return rare_.load(std::memory_order_acquire);
+  }
+
+  // A directory's alone.
+  std::atomic<uint64_t>& nomedia();
+
+  bool StandsAt(const LowerNode* parent, std::string_view name) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return parent_.get() == parent && name_.view() == name;
+  }
+  // Returns the parent before, to let go of outside the lock: it may be its
+  // last use.
+  Ref<LowerNode> PutAt(const Ref<LowerNode>& parent, std::string_view name)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // The facts if they are known, else the place to find them by.
   std::optional<Facts> Known(uint64_t epoch, uint64_t generation,
@@ -212,7 +237,7 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   // overtaken changes nothing: kOvertaken, and kUnplaced where no place is
   // known at all.
   enum class Settled { kStays, kMoved, kOvertaken, kUnplaced };
-  Settled Settle(const std::shared_ptr<LowerNode>& parent, const char* name,
+  Settled Settle(const Ref<LowerNode>& parent, const char* name,
                  std::optional<uint64_t> moves);
 
   // Gives the descriptor up, if it can be had again and nobody uses it. True:
@@ -222,38 +247,31 @@ class LowerNode : public std::enable_shared_from_this<LowerNode> {
   void DropRedaction();
   // Has the facts found again.
   void VoidFacts() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    facts_epoch_ = kNoEpoch;
-    changes_.fetch_add(1, std::memory_order_release);
+    standing_ = nullptr;
+    NoteChange();
   }
+  void NoteChange();
 
+  // The kernel's device numbers have 32 bits.
+  const uint32_t device_;
   LowerTree* const tree_;
-  const dev_t device_;
   const ino_t inode_;
-  const mode_t type_;
-  std::atomic<int> writers_{0};
-  std::atomic<uint64_t> writings_{0};
-  std::atomic<uint64_t> removed_by_{0};
-  // How often the place or the owner was set.
-  std::atomic<uint64_t> changes_{0};
-  // Used since the last sweep for descriptors.
-  std::atomic<bool> used_{true};
-  // What HasNomedia() found, below the tree's count of changes; 0: unknown.
-  std::atomic<uint64_t> nomedia_{0};
-  absl::Mutex names_mutex_;
+  std::atomic<Rare*> rare_{nullptr};
 
   mutable absl::Mutex mutex_;
   Pin fd_ ABSL_GUARDED_BY(mutex_);
-  std::optional<kernel::FileHandle> handle_ ABSL_GUARDED_BY(mutex_);
-  Place place_ ABSL_GUARDED_BY(mutex_);
-  Facts facts_ ABSL_GUARDED_BY(mutex_);
-  // kNoEpoch: facts_ are void.
-  uint64_t facts_epoch_ ABSL_GUARDED_BY(mutex_) = kNoEpoch;
-  uint64_t facts_generation_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool owner_known_ ABSL_GUARDED_BY(mutex_) = false;
-  std::shared_ptr<const Owner> owner_ ABSL_GUARDED_BY(mutex_);
-  absl::InlinedVector<Sighting, 1> sightings_ ABSL_GUARDED_BY(mutex_);
-  std::shared_ptr<const Redaction> redaction_ ABSL_GUARDED_BY(mutex_);
-  std::unique_ptr<LockTable> locks_ ABSL_GUARDED_BY(mutex_);
+  Ref<LowerNode> parent_ ABSL_GUARDED_BY(mutex_);
+  SmallName name_ ABSL_GUARDED_BY(mutex_);
+  // Null: the facts are void.
+  Ref<const Standing> standing_ ABSL_GUARDED_BY(mutex_);
+  OwnFacts own_ ABSL_GUARDED_BY(mutex_);
+  Ref<const SharedOwner> owner_ ABSL_GUARDED_BY(mutex_);
+  // Most are seen once.
+  Sighting sighting_ ABSL_GUARDED_BY(mutex_);
+  SmallHandle handle_ ABSL_GUARDED_BY(mutex_);
+  const uint8_t type_;
+  // Used since the last sweep for descriptors.
+  std::atomic<bool> used_{true};
 };
 
 // All that is known of a volume's lower tree. Must outlive its nodes.
@@ -281,18 +299,18 @@ class LowerTree {
   ~LowerTree();
 
   uint32_t user() const { return options_.user; }
-  const std::shared_ptr<LowerNode>& root() const { return root_; }
+  const Ref<LowerNode>& root() const { return root_; }
   int root_descriptor() const { return root_fd_.get(); }
 
   struct Found {
-    std::shared_ptr<LowerNode> node;
+    Ref<LowerNode> node;
     struct stat stat;
   };
 
   // The child `name` of a directory, found without following anything. `known`:
   // likely it is held already, so that a look tells which it is.
-  absl::StatusOr<Found> Lookup(const std::shared_ptr<LowerNode>& parent,
-                               const char* name, bool known = false);
+  absl::StatusOr<Found> Lookup(const Ref<LowerNode>& parent, const char* name,
+                               bool known = false);
 
   // The node of an inode that `fd` (O_PATH or not) has opened; `fd` is taken
   // as its descriptor where it has none. Its place is not set.
@@ -300,19 +318,19 @@ class LowerTree {
   // Of a file that `made` has open and that was made there just now, under the
   // locks of that.
   absl::StatusOr<Found> InternMade(const kernel::Fd& made,
-                                   const std::shared_ptr<LowerNode>& parent,
+                                   const Ref<LowerNode>& parent,
                                    std::string_view name);
 
   // The node of a file handle; ESTALE: its inode is gone. Its place is not set.
   absl::StatusOr<Found> FindHandle(const kernel::FileHandle& handle);
 
   // The node of a file handle, if there is one; null: nobody knows it.
-  std::shared_ptr<LowerNode> FindKnown(const kernel::FileHandle& handle);
+  Ref<LowerNode> FindKnown(const kernel::FileHandle& handle);
 
   // Keeps a node, and what was found out of it, beyond its last use, until many
   // others have been kept since: a shared mount forgets a file between the
   // answer to an open that it must look up again and that lookup.
-  void KeepWarm(std::shared_ptr<LowerNode> node);
+  void KeepWarm(Ref<LowerNode> node);
 
   // The path relative to the root, as far as it is known; for people.
   std::string PathOf(const LowerNode& node) const;
@@ -372,8 +390,7 @@ class LowerTree {
   media::Tree* media() const { return media_.get(); }
   media::Index* index() const { return options_.index; }
   // For moves, where the index goes by path: what stands there; null: nothing.
-  media::Tree::End EndOf(const Place& place,
-                         const std::shared_ptr<LowerNode>& node) const;
+  media::Tree::End EndOf(const Place& place, const Ref<LowerNode>& node) const;
   // Waits until what RecordOwner() gave survives the daemon, where nothing else
   // tells owners. ENOSPC, EACCES: it does not. With no lock held.
   absl::Status AwaitIndex(uint64_t ticket);
@@ -391,28 +408,9 @@ class LowerTree {
 
  private:
   friend class LowerNode;
-  static constexpr size_t kShards = 32;
+  static constexpr size_t kStandings = 64;
 
-  struct OwnerHash {
-    size_t operator()(const std::shared_ptr<const Owner>& owner) const {
-      return absl::HashOf(owner->package, owner->app_id);
-    }
-  };
-  struct OwnerEqual {
-    bool operator()(const std::shared_ptr<const Owner>& a,
-                    const std::shared_ptr<const Owner>& b) const {
-      return *a == *b;
-    }
-  };
-  struct Key {
-    dev_t device;
-    ino_t inode;
-    template <typename H>
-    friend H AbslHashValue(H h, const Key& key) {
-      return H::combine(std::move(h), key.device, key.inode);
-    }
-    friend bool operator==(const Key&, const Key&) = default;
-  };
+  using Key = InodeKey;
   static Key KeyOfNode(const Key& key) { return key; }
   static Key KeyOfNode(const LowerNode* node) {
     return {node->device(), node->inode()};
@@ -438,10 +436,10 @@ class LowerTree {
     absl::flat_hash_set<LowerNode*, KeyHash, KeyEqual> nodes
         ABSL_GUARDED_BY(mutex);
 
-    std::shared_ptr<LowerNode> Find(const Key& key) const
+    Ref<LowerNode> Find(const Key& key) const
         ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
       const auto found = nodes.find(key);
-      return found == nodes.end() ? nullptr : (*found)->weak_from_this().lock();
+      return found == nodes.end() ? nullptr : Ref<LowerNode>::IfUsed(*found);
     }
   };
 
@@ -462,7 +460,9 @@ class LowerTree {
   Shard& ShardOf(const Key& key);
   void Remove(LowerNode* node);
   // One for all files that it owns.
-  std::shared_ptr<const Owner> Share(const Owner& owner);
+  Ref<const SharedOwner> Share(const Owner& owner);
+  // One for all nodes that stand so, as far as is remembered.
+  Ref<const Standing> Share(const Standing& standing);
   // Gives descriptors up until the budget is kept again.
   void Sweep();
 
@@ -476,6 +476,9 @@ class LowerTree {
   bool copies_bytes_ = false;
   std::unique_ptr<media::Tree> media_;
   std::atomic<uint64_t> generation_{1};
+  // How often a place or an owner was set, of those nodes each that share one.
+  static constexpr size_t kChanges = 1024;
+  std::atomic<uint64_t> changes_[kChanges] = {};
   std::atomic<uint64_t> nomedia_changes_{1};
   std::atomic<uint64_t> moves_begun_{0};
   std::atomic<uint64_t> moves_over_{0};
@@ -490,17 +493,25 @@ class LowerTree {
   std::atomic<uint64_t> makings_over_{0};
   // A leaf.
   absl::Mutex owners_mutex_;
-  absl::flat_hash_set<std::shared_ptr<const Owner>, OwnerHash, OwnerEqual>
-      owners_ ABSL_GUARDED_BY(owners_mutex_);
+  SharedOwner::Set owners_ ABSL_GUARDED_BY(owners_mutex_);
+  // A leaf.
+  absl::Mutex standings_mutex_;
+  Ref<const Standing> standings_[kStandings] ABSL_GUARDED_BY(standings_mutex_);
   absl::Mutex warm_mutex_;
-  std::deque<std::shared_ptr<LowerNode>> warm_ ABSL_GUARDED_BY(warm_mutex_);
+  std::deque<Ref<LowerNode>> warm_ ABSL_GUARDED_BY(warm_mutex_);
   Shard shards_[kShards];
-  std::shared_ptr<LowerNode> root_;
+  Ref<LowerNode> root_;
 };
+
+inline void LowerNode::NoteChange() {
+  tree_->changes_[inode_ % LowerTree::kChanges].fetch_add(
+      1, std::memory_order_release);
+}
 
 inline uint64_t LowerNode::changes() const {
   // Both only grow: so does the sum, whenever either does.
-  return tree_->generation() + changes_.load(std::memory_order_acquire);
+  return tree_->generation() + tree_->changes_[inode_ % LowerTree::kChanges].load(
+                                   std::memory_order_acquire);
 }
 
 // What names the file for as long as it lives, or is not moved where the lower

@@ -307,8 +307,8 @@ TEST_F(LowerNodeTest, CountsWritersAndMakesLocksWhenAsked) {
 }
 
 TEST_F(LowerNodeTest, SightingsOfPeers) {
-  const auto one = std::make_shared<Peer>(1);
-  const auto two = std::make_shared<Peer>(2);
+  const auto one = MakeRef<Peer>(1);
+  const auto two = MakeRef<Peer>(2);
   const NodePtr& root = tree_->root();
   EXPECT_FALSE(root->SeenElsewhere({one, 1}));
   root->AddSighting({one, 1});

@@ -121,7 +121,7 @@ void LowerTree::FindHandles() {
 
 LowerTree::~LowerTree() {
   if (media_ != nullptr) options_.index->Detach(media_.get());
-  std::deque<std::shared_ptr<LowerNode>> warm;
+  std::deque<Ref<LowerNode>> warm;
   {
     absl::MutexLock lock(&warm_mutex_);
     warm.swap(warm_);
@@ -130,10 +130,10 @@ LowerTree::~LowerTree() {
   root_ = nullptr;
 }
 
-void LowerTree::KeepWarm(std::shared_ptr<LowerNode> node) {
+void LowerTree::KeepWarm(Ref<LowerNode> node) {
   constexpr size_t kMost = 1024;
   // Let go of outside the lock.
-  std::shared_ptr<LowerNode> oldest;
+  Ref<LowerNode> oldest;
   absl::MutexLock lock(&warm_mutex_);
   warm_.push_back(std::move(node));
   if (warm_.size() <= kMost) return;
@@ -142,7 +142,7 @@ void LowerTree::KeepWarm(std::shared_ptr<LowerNode> node) {
 }
 
 LowerTree::Shard& LowerTree::ShardOf(const Key& key) {
-  return shards_[absl::HashOf(key) % kShards];
+  return shards_[ShardOfHash(absl::HashOf(key))];
 }
 
 std::optional<LowerTree::Found> LowerTree::Glance(int parent,
@@ -151,7 +151,7 @@ std::optional<LowerTree::Found> LowerTree::Glance(int parent,
   absl::StatusOr<struct stat> stat = kernel::StatChild(parent, name);
   if (!stat.ok()) return std::nullopt;
   const Key key{stat->st_dev, stat->st_ino};
-  std::shared_ptr<LowerNode> known;
+  Ref<LowerNode> known;
   {
     Shard& shard = ShardOf(key);
     absl::MutexLock lock(&shard.mutex);
@@ -166,7 +166,7 @@ std::optional<LowerTree::Found> LowerTree::Glance(int parent,
 }
 
 absl::StatusOr<LowerTree::Found> LowerTree::InternMade(
-    const kernel::Fd& made, const std::shared_ptr<LowerNode>& parent,
+    const kernel::Fd& made, const Ref<LowerNode>& parent,
     std::string_view name) {
   absl::StatusOr<kernel::Fd> path = kernel::OpenPath(made.get());
   if (!path.ok()) return path.status();
@@ -175,8 +175,9 @@ absl::StatusOr<LowerTree::Found> LowerTree::InternMade(
   return found;
 }
 
-absl::StatusOr<LowerTree::Found> LowerTree::Lookup(
-    const std::shared_ptr<LowerNode>& parent, const char* name, bool known) {
+absl::StatusOr<LowerTree::Found> LowerTree::Lookup(const Ref<LowerNode>& parent,
+                                                   const char* name,
+                                                   bool known) {
   absl::StatusOr<Pin> pin = parent->Descriptor();
   if (!pin.ok()) return pin.status();
   constexpr int kAttempts = 16;
@@ -222,7 +223,7 @@ absl::StatusOr<LowerTree::Found> LowerTree::Intern(kernel::Fd fd) {
   const Key key{stat->st_dev, stat->st_ino};
   Shard& shard = ShardOf(key);
 
-  std::shared_ptr<LowerNode> known;
+  Ref<LowerNode> known;
   std::optional<kernel::FileHandle> handle;
   {
     absl::MutexLock lock(&shard.mutex);
@@ -232,7 +233,7 @@ absl::StatusOr<LowerTree::Found> LowerTree::Intern(kernel::Fd fd) {
     absl::MutexLock lock(&known->mutex_);
     // While a descriptor is held, the inode number can't be another's.
     if (known->fd_ != nullptr) return Found{known, *stat};
-    handle = known->handle_;
+    if (known->handle_.has_value()) handle = known->handle_.value();
   }
   if (known != nullptr) {
     absl::StatusOr<kernel::FileHandle> now = kernel::HandleOf(fd.get());
@@ -240,7 +241,7 @@ absl::StatusOr<LowerTree::Found> LowerTree::Intern(kernel::Fd fd) {
       {
         absl::MutexLock lock(&known->mutex_);
         if (known->fd_ == nullptr) {
-          known->fd_ = std::make_shared<const kernel::Fd>(std::move(fd));
+          known->fd_ = MakeRef<const OpenFd>(std::move(fd));
           held_.fetch_add(1, std::memory_order_relaxed);
         }
       }
@@ -250,10 +251,10 @@ absl::StatusOr<LowerTree::Found> LowerTree::Intern(kernel::Fd fd) {
     // The number has been given to a new inode; the old node is stale.
   }
 
-  auto fresh = std::make_shared<LowerNode>(this, *stat, std::move(fd));
+  Ref<LowerNode> fresh = LowerNode::Make(this, *stat, std::move(fd));
   {
     absl::MutexLock lock(&shard.mutex);
-    std::shared_ptr<LowerNode> other = shard.Find(key);
+    Ref<LowerNode> other = shard.Find(key);
     if (other != nullptr && other != known) {
       // Another thread was as quick, for the same inode: `fresh` holds it open.
       known = std::move(other);
@@ -277,8 +278,7 @@ absl::StatusOr<LowerTree::Found> LowerTree::FindHandle(
   return Intern(*std::move(fd));
 }
 
-std::shared_ptr<LowerNode> LowerTree::FindKnown(
-    const kernel::FileHandle& handle) {
+Ref<LowerNode> LowerTree::FindKnown(const kernel::FileHandle& handle) {
   if (!has_handles_) return nullptr;
   absl::StatusOr<kernel::Fd> fd =
       kernel::OpenHandle(handle_root_.get(), handle, O_PATH);
@@ -335,13 +335,31 @@ void LowerTree::Remove(LowerNode* node) {
   if (found != shard.nodes.end() && *found == node) shard.nodes.erase(found);
 }
 
-std::shared_ptr<const Owner> LowerTree::Share(const Owner& owner) {
+Ref<const SharedOwner> LowerTree::Share(const Owner& owner) {
   // Of more apps than that some are the same twice.
   constexpr size_t kMost = 1 << 16;
-  auto shared = std::make_shared<const Owner>(owner);
+  auto shared = MakeRef<const SharedOwner>(owner);
   absl::MutexLock lock(&owners_mutex_);
   if (owners_.size() >= kMost) owners_.clear();
   return *owners_.insert(std::move(shared)).first;
+}
+
+Ref<const Standing> LowerTree::Share(const Standing& standing) {
+  const size_t hash =
+      absl::HashOf(standing.location.state, standing.location.capture[0],
+                   standing.location.capture[1], standing.location.depth);
+  // Let go of outside the lock.
+  Ref<const Standing> old;
+  absl::MutexLock lock(&standings_mutex_);
+  // Two places, of which the first is the one that was asked for last.
+  Ref<const Standing>& first = standings_[hash % kStandings & ~size_t{1}];
+  Ref<const Standing>& second = standings_[hash % kStandings | 1];
+  if (first != nullptr && first->Same(standing)) return first;
+  if (second == nullptr || !second->Same(standing)) {
+    old = std::exchange(second, MakeRef<const Standing>(standing));
+  }
+  std::swap(first, second);
+  return first;
 }
 
 void LowerTree::Sweep() {
@@ -353,17 +371,17 @@ void LowerTree::Sweep() {
   const size_t target = options_.descriptor_budget / 8 * 7;
   for (size_t step = 0; step < 2 * kShards; ++step) {
     Shard& shard = shards_[hand_.fetch_add(1) % kShards];
-    std::vector<std::shared_ptr<LowerNode>> nodes;
+    std::vector<Ref<LowerNode>> nodes;
     {
       absl::MutexLock lock(&shard.mutex);
       nodes.reserve(shard.nodes.size());
       for (LowerNode* const held : shard.nodes) {
-        if (std::shared_ptr<LowerNode> node = held->weak_from_this().lock()) {
+        if (Ref<LowerNode> node = Ref<LowerNode>::IfUsed(held)) {
           nodes.push_back(std::move(node));
         }
       }
     }
-    for (const std::shared_ptr<LowerNode>& node : nodes) {
+    for (const Ref<LowerNode>& node : nodes) {
       if (!node->used_.exchange(false)) node->Evict();
     }
     if (held_.load(std::memory_order_relaxed) <= target) break;

@@ -123,14 +123,14 @@ void LowerWatch::Handle(const kernel::LowerEvent& event) {
   }
   for (LowerTree* const tree : trees_.All()) {
     if (event.kind == Kind::kChanged) {
-      const std::shared_ptr<LowerNode> node =
+      const Ref<LowerNode> node =
           event.object.has_value() ? tree->FindKnown(*event.object) : nullptr;
       if (node == nullptr) continue;
       telling_.Attributes(*node, {}, node->is_regular());
     } else {
-      const std::shared_ptr<LowerNode> directory =
-          event.directory.has_value() ? tree->FindKnown(*event.directory)
-                                      : nullptr;
+      const Ref<LowerNode> directory = event.directory.has_value()
+                                           ? tree->FindKnown(*event.directory)
+                                           : nullptr;
       if (directory == nullptr) continue;
       HandleName(*tree, directory, event);
     }
@@ -139,8 +139,7 @@ void LowerWatch::Handle(const kernel::LowerEvent& event) {
   }
 }
 
-void LowerWatch::HandleName(LowerTree& tree,
-                            const std::shared_ptr<LowerNode>& directory,
+void LowerWatch::HandleName(LowerTree& tree, const Ref<LowerNode>& directory,
                             const kernel::LowerEvent& event) {
   if (event.kind == Kind::kMovedTo) {
     // Finds where it stands now.
@@ -164,7 +163,7 @@ void LowerWatch::HandleName(LowerTree& tree,
                                           : NameChange::kGone);
   // Link count and times of what had it.
   if (!event.object.has_value()) return;
-  const std::shared_ptr<LowerNode> node = tree.FindKnown(*event.object);
+  const Ref<LowerNode> node = tree.FindKnown(*event.object);
   if (node != nullptr) telling_.Attributes(*node, {}, false);
 }
 

@@ -56,7 +56,7 @@ class LowerWatch {
   // Takes what there is.
   void Drain();
   void Handle(const kernel::LowerEvent& event);
-  void HandleName(LowerTree& tree, const std::shared_ptr<LowerNode>& directory,
+  void HandleName(LowerTree& tree, const Ref<LowerNode>& directory,
                   const kernel::LowerEvent& event);
 
   UserTrees& trees_;

@@ -50,7 +50,7 @@ const char* NameOf(media::Location location) {
 
 absl::StatusOr<control::v1::FileResponse> DescribeFile(
     LowerTree& tree, const std::string& path) {
-  std::shared_ptr<LowerNode> node = tree.root();
+  Ref<LowerNode> node = tree.root();
   for (const std::string_view name :
        absl::StrSplit(path, '/', absl::SkipEmpty())) {
     absl::StatusOr<LowerTree::Found> found =

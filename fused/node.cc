@@ -3,102 +3,143 @@
 #include <utility>
 
 #include "absl/hash/hash.h"
+#include "absl/log/check.h"
 
 namespace fused {
+namespace {
 
-NodeTable::NodeTable(std::shared_ptr<const Peer> view,
-                     std::shared_ptr<LowerNode> root, size_t remembered)
-    : view_(std::move(view)), most_remembered_(remembered) {
-  const NodeKey key{.lower = root.get()};
-  auto node = std::make_shared<Node>(kernel::kRootNode, std::move(root), key,
-                                     std::nullopt);
-  node->lower->AddSighting({view_, node->id()});
-  {
-    KeyShard& keys = ShardOf(key);
-    absl::MutexLock lock(&keys.mutex);
-    // The kernel never looks the root up, and never forgets it.
-    node->record_.lookups = 1;
-    keys.nodes.insert(node.get());
+// Few have a place of their own.
+class PlacedNode final : public Node {
+ public:
+  PlacedNode(kernel::NodeId id, Ref<LowerNode> lower, const NodeKey& key,
+             Place place)
+      : Node(id, std::move(lower), key), place(std::move(place)) {}
+  ~PlacedNode() = default;
+
+  const Place place;
+};
+
+class PlainNode final : public Node {
+ public:
+  PlainNode(kernel::NodeId id, Ref<LowerNode> lower, const NodeKey& key)
+      : Node(id, std::move(lower), key) {}
+  ~PlainNode() = default;
+};
+
+bool IsPlaced(const NodeKey& key) { return key.path_class != 0; }
+
+// All that malloc(3) has in 80 bytes.
+static_assert(sizeof(PlainNode) <= 72);
+
+}  // namespace
+
+Ref<Node> Node::Make(kernel::NodeId id, Ref<LowerNode> lower,
+                     const NodeKey& key, std::optional<Place> place) {
+  CHECK_EQ(place.has_value(), IsPlaced(key));
+  if (!place.has_value()) return MakeRef<PlainNode>(id, std::move(lower), key);
+  return MakeRef<PlacedNode>(id, std::move(lower), key, *std::move(place));
+}
+
+void Node::Delete(const Node* node) {
+  if (IsPlaced(node->key)) {
+    delete static_cast<const PlacedNode*>(node);
+  } else {
+    delete static_cast<const PlainNode*>(node);
   }
-  IdShard& ids = ShardOf(kernel::kRootNode);
-  absl::MutexLock lock(&ids.mutex);
-  ids.nodes.insert(std::move(node));
+}
+
+const Place* Node::place() const {
+  return IsPlaced(key) ? &static_cast<const PlacedNode*>(this)->place : nullptr;
+}
+
+NodeTable::NodeTable(Ref<const Peer> view, Ref<LowerNode> root,
+                     size_t remembered)
+    : view_(std::move(view)), most_remembered_(remembered) {
+  Ref<Node> node =
+      Node::Make(kernel::kRootNode, std::move(root), NodeKey(), std::nullopt);
+  node->lower->AddSighting({view_, node->id()});
+  // The kernel never looks the root up, and never forgets it.
+  node->lookups_.store(1, std::memory_order_relaxed);
+  Insert(std::move(node));
   size_.store(1, std::memory_order_relaxed);
 }
 
 NodeTable::~NodeTable() {
   Clear();
-  const std::shared_ptr<Node> root = Find(kernel::kRootNode);
+  const Ref<Node> root = Find(kernel::kRootNode);
   root->lower->RemoveSighting({view_, kernel::kRootNode});
 }
 
-NodeTable::KeyShard& NodeTable::ShardOf(const NodeKey& key) {
-  return keys_[absl::HashOf(key) % kShards];
+Ref<Node> NodeTable::FindRemembered(kernel::NodeId id) const {
+  const size_t hash = absl::HashOf(id);
+  const IdShard& ids = ids_[ShardOfHash(hash)];
+  absl::MutexLock lock(&ids.mutex);
+  const auto found = ids.nodes.find(id, hash);
+  return found == ids.nodes.end() ? nullptr : *found;
 }
 
-std::shared_ptr<Node> NodeTable::Find(kernel::NodeId id) const {
-  std::shared_ptr<Node> node = FindRemembered(id);
-  if (node != nullptr && node->remembered_.load(std::memory_order_acquire)) {
+Ref<Node> NodeTable::Find(kernel::NodeId id) const {
+  Ref<Node> node = FindRemembered(id);
+  if (node != nullptr && node->lookups_.load(std::memory_order_acquire) == 0) {
     return nullptr;
   }
   return node;
 }
 
-std::shared_ptr<Node> NodeTable::FindRemembered(kernel::NodeId id) const {
-  IdShard& ids = ShardOf(id);
-  absl::MutexLock lock(&ids.mutex);
-  const auto found = ids.nodes.find(id);
-  return found == ids.nodes.end() ? nullptr : *found;
+// The lower node tells where it is to be seen, so that no table has to.
+Ref<Node> NodeTable::FindKey(const LowerNode& lower, const NodeKey& key) const {
+  for (const kernel::NodeId id : lower.NodesIn(*view_)) {
+    Ref<Node> node = FindRemembered(id);
+    // Other lower trees' roots have the root's id too.
+    if (node != nullptr && node->lower.get() == &lower && node->key == key) {
+      return node;
+    }
+  }
+  if (most_remembered_ == 0) return nullptr;
+  absl::MutexLock lock(&memory_mutex_);
+  const auto found = remembered_.find(MemoryKey(&lower, key));
+  return found == remembered_.end() ? nullptr : *found->second;
 }
 
-std::shared_ptr<Node> NodeTable::Enter(const std::shared_ptr<LowerNode>& lower,
-                                       const NodeKey& key,
-                                       std::optional<Place> place) {
-  KeyShard& keys = ShardOf(key);
-  std::shared_ptr<Node> made;
+Ref<Node> NodeTable::Enter(const Ref<LowerNode>& lower, const NodeKey& key,
+                           std::optional<Place> place) {
+  Ref<Node> node;
   {
-    absl::MutexLock lock(&keys.mutex);
-    const auto known = keys.nodes.find(key);
-    if (known != keys.nodes.end()) {
-      Node* const node = *known;
-      if (node->record_.lookups++ == 0) {
-        Recall(*node);
-        size_.fetch_add(1, std::memory_order_relaxed);
-        lower->AddSighting({view_, node->id()});
+    absl::MutexLock lock(&CountsOf(*lower));
+    node = FindKey(*lower, key);
+    if (node != nullptr) {
+      if (node->lookups_.fetch_add(1, std::memory_order_acq_rel) != 0) {
+        return node;
       }
-      IdShard& ids = ShardOf(node->id());
-      absl::MutexLock id_lock(&ids.mutex);
-      return *ids.nodes.find(node->id());
+      Recall(*node);
+    } else {
+      node = Node::Make(next_.fetch_add(1, std::memory_order_relaxed), lower,
+                        key, std::move(place));
+      node->lookups_.store(1, std::memory_order_relaxed);
+      Insert(node);
     }
-    made = std::make_shared<Node>(next_.fetch_add(1, std::memory_order_relaxed),
-                                  lower, key, std::move(place));
-    made->record_.lookups = 1;
-    keys.nodes.insert(made.get());
-    IdShard& ids = ShardOf(made->id());
-    absl::MutexLock id_lock(&ids.mutex);
-    ids.nodes.insert(made);
     // Before anyone can forget it.
-    lower->AddSighting({view_, made->id()});
+    lower->AddSighting({view_, node->id()});
   }
   size_.fetch_add(1, std::memory_order_relaxed);
-  return made;
+  return node;
 }
 
 bool NodeTable::Forget(kernel::NodeId id, uint64_t lookups) {
   if (id == kernel::kRootNode) return false;
-  const std::shared_ptr<Node> node = Find(id);
+  const Ref<Node> node = Find(id);
   if (node == nullptr) return false;
-  KeyShard& keys = ShardOf(node->key);
   {
-    absl::MutexLock lock(&keys.mutex);
-    uint64_t& count = node->record_.lookups;
+    absl::MutexLock lock(&CountsOf(*node->lower));
+    const uint64_t count = node->lookups_.load(std::memory_order_relaxed);
     if (count == 0) return false;
-    count -= count < lookups ? count : lookups;
-    if (count != 0) return false;
+    const uint64_t left = count - (count < lookups ? count : lookups);
+    node->lookups_.store(left, std::memory_order_release);
+    if (left != 0) return false;
     if (most_remembered_ > 0) {
       Remember(node);
     } else {
-      Erase(keys, *node);
+      Erase(*node);
     }
   }
   size_.fetch_sub(1, std::memory_order_relaxed);
@@ -111,38 +152,43 @@ bool NodeTable::Forget(kernel::NodeId id, uint64_t lookups) {
   return true;
 }
 
-void NodeTable::Erase(KeyShard& keys, const Node& node) {
-  keys.nodes.erase(node.key);
-  IdShard& ids = ShardOf(node.id());
+void NodeTable::Insert(Ref<Node> node) {
+  IdShard& ids = ids_[ShardOfHash(absl::HashOf(node->id()))];
+  absl::MutexLock lock(&ids.mutex);
+  ids.nodes.insert(std::move(node));
+}
+
+void NodeTable::Erase(const Node& node) {
+  IdShard& ids = ids_[ShardOfHash(absl::HashOf(node.id()))];
   absl::MutexLock lock(&ids.mutex);
   // Not the last use: the caller has one.
   ids.nodes.erase(node.id());
 }
 
-void NodeTable::Remember(const std::shared_ptr<Node>& node) {
-  node->remembered_.store(true, std::memory_order_release);
+void NodeTable::Remember(const Ref<Node>& node) {
   absl::MutexLock lock(&memory_mutex_);
-  node->place_in_memory_ = memory_.insert(memory_.end(), node);
+  remembered_[MemoryKey(node->lower.get(), node->key)] =
+      memory_.insert(memory_.end(), node);
 }
 
-void NodeTable::Recall(Node& node) {
-  node.remembered_.store(false, std::memory_order_release);
+bool NodeTable::Recall(const Node& node) {
   absl::MutexLock lock(&memory_mutex_);
-  memory_.erase(node.place_in_memory_);
+  const auto found = remembered_.find(MemoryKey(node.lower.get(), node.key));
+  if (found == remembered_.end() || found->second->get() != &node) return false;
+  memory_.erase(found->second);
+  remembered_.erase(found);
+  return true;
 }
 
-void NodeTable::Drop(const std::shared_ptr<Node>& node) {
-  KeyShard& keys = ShardOf(node->key);
-  absl::MutexLock lock(&keys.mutex);
+void NodeTable::Drop(const Ref<Node>& node) {
+  absl::MutexLock lock(&CountsOf(*node->lower));
   // The kernel may know it again, or another thread have been as quick.
-  if (!node->remembered_.load(std::memory_order_acquire)) return;
-  Recall(*node);
-  Erase(keys, *node);
+  if (Recall(*node)) Erase(*node);
 }
 
 void NodeTable::Shrink(size_t most) {
   for (;;) {
-    std::shared_ptr<Node> oldest;
+    Ref<Node> oldest;
     {
       absl::MutexLock lock(&memory_mutex_);
       if (memory_.size() <= most) return;
@@ -152,13 +198,13 @@ void NodeTable::Shrink(size_t most) {
   }
 }
 
-std::vector<std::shared_ptr<Node>> NodeTable::All() const {
-  std::vector<std::shared_ptr<Node>> all;
+std::vector<Ref<Node>> NodeTable::All() const {
+  std::vector<Ref<Node>> all;
   all.reserve(size());
   for (const IdShard& ids : ids_) {
     absl::MutexLock lock(&ids.mutex);
-    for (const std::shared_ptr<Node>& node : ids.nodes) {
-      if (!node->remembered_.load(std::memory_order_acquire)) {
+    for (const Ref<Node>& node : ids.nodes) {
+      if (node->lookups_.load(std::memory_order_acquire) != 0) {
         all.push_back(node);
       }
     }
@@ -167,9 +213,7 @@ std::vector<std::shared_ptr<Node>> NodeTable::All() const {
 }
 
 void NodeTable::Clear() {
-  for (const std::shared_ptr<Node>& node : All()) {
-    Forget(node->id(), UINT64_MAX);
-  }
+  for (const Ref<Node>& node : All()) Forget(node->id(), UINT64_MAX);
   Shrink(0);
 }
 

@@ -43,7 +43,7 @@ class NodeTest : public testing::Test {
   }
   void TearDown() override { table_ = nullptr; }
 
-  std::shared_ptr<LowerNode> File(const std::string& name) {
+  Ref<LowerNode> File(const std::string& name) {
     scratch_.MakeFile(name, "");
     absl::StatusOr<LowerTree::Found> found =
         tree_->Lookup(tree_->root(), name.c_str());
@@ -51,17 +51,19 @@ class NodeTest : public testing::Test {
     return found.ok() ? found->node : nullptr;
   }
 
-  std::shared_ptr<Node> Enter(const std::shared_ptr<LowerNode>& lower,
-                              uint32_t path_class = 0,
-                              IoMode io = IoMode::kPassthrough) {
-    return table_->Enter(
-        lower, {.lower = lower.get(), .path_class = path_class, .io = io},
-        std::nullopt);
+  Ref<Node> Enter(const Ref<LowerNode>& lower, uint32_t path_class = 0,
+                  IoMode io = IoMode::kPassthrough) {
+    NodeKey key;
+    key.path_class = path_class;
+    key.io = io;
+    std::optional<Place> place;
+    if (path_class != 0) place = lower->place();
+    return table_->Enter(lower, key, std::move(place));
   }
 
   kernel::ScratchDirectory scratch_;
   std::unique_ptr<LowerTree> tree_;
-  std::shared_ptr<Peer> peer_ = std::make_shared<Peer>(1);
+  Ref<Peer> peer_ = MakeRef<Peer>(1);
   std::unique_ptr<NodeTable> table_;
 };
 
@@ -83,7 +85,7 @@ class RememberingTest : public NodeTest {
 };
 
 TEST_F(NodeTest, TheRootIsNeverForgotten) {
-  const std::shared_ptr<Node> root = table_->Find(kRootNode);
+  const Ref<Node> root = table_->Find(kRootNode);
   ASSERT_NE(root, nullptr);
   EXPECT_EQ(root->id(), kRootNode);
   EXPECT_EQ(root->lower, tree_->root());
@@ -104,7 +106,7 @@ TEST_F(NodeTest, UnknownIdsNameNothing) {
 }
 
 TEST_F(NodeTest, CountsLookups) {
-  const std::shared_ptr<LowerNode> file = File("a");
+  const Ref<LowerNode> file = File("a");
   const kernel::NodeId id = Enter(file)->id();
   EXPECT_EQ(Enter(file)->id(), id);
   EXPECT_EQ(Enter(file)->id(), id);
@@ -121,14 +123,14 @@ TEST_F(NodeTest, CountsLookups) {
 }
 
 TEST_F(NodeTest, ForgettingTooMuchIsForgetting) {
-  const std::shared_ptr<LowerNode> file = File("a");
+  const Ref<LowerNode> file = File("a");
   const kernel::NodeId id = Enter(file)->id();
   EXPECT_TRUE(table_->Forget(id, UINT64_MAX));
   EXPECT_EQ(table_->Find(id), nullptr);
 }
 
 TEST_F(NodeTest, OneNodeForEachClassAndMode) {
-  const std::shared_ptr<LowerNode> file = File("a");
+  const Ref<LowerNode> file = File("a");
   std::set<kernel::NodeId> ids;
   for (const uint32_t path_class : {0u, 1u, 2u}) {
     for (const IoMode io :
@@ -142,7 +144,7 @@ TEST_F(NodeTest, OneNodeForEachClassAndMode) {
 }
 
 TEST_F(NodeTest, SightingsComeAndGo) {
-  const std::shared_ptr<LowerNode> file = File("a");
+  const Ref<LowerNode> file = File("a");
   EXPECT_TRUE(file->sightings().empty());
   const kernel::NodeId id = Enter(file)->id();
   const kernel::NodeId other = Enter(file, 1)->id();
@@ -162,7 +164,7 @@ TEST_F(NodeTest, SightingsComeAndGo) {
 TEST_F(NodeTest, ForgottenNodesLetLowerNodesGo) {
   kernel::NodeId id = 0;
   {
-    const std::shared_ptr<LowerNode> file = File("a");
+    const Ref<LowerNode> file = File("a");
     id = Enter(file)->id();
   }
   EXPECT_EQ(tree_->nodes(), 2u);
@@ -171,13 +173,13 @@ TEST_F(NodeTest, ForgottenNodesLetLowerNodesGo) {
 }
 
 TEST_F(NodeTest, ClearForgetsAll) {
-  std::vector<std::shared_ptr<LowerNode>> files;
+  std::vector<Ref<LowerNode>> files;
   for (int i = 0; i < 200; ++i) {
     files.push_back(File(absl::StrCat("file-", i)));
     Enter(files.back());
     Enter(files.back());
   }
-  const std::shared_ptr<Node> held = Enter(files[7]);
+  const Ref<Node> held = Enter(files[7]);
   EXPECT_EQ(table_->All().size(), 201u);
   table_->Clear();
   EXPECT_EQ(table_->size(), 1u);
@@ -188,7 +190,7 @@ TEST_F(NodeTest, ClearForgetsAll) {
 }
 
 TEST_F(RememberingTest, ANodeKeepsItsIdAlone) {
-  std::shared_ptr<LowerNode> file = File("a");
+  Ref<LowerNode> file = File("a");
   const size_t before = tree_->descriptors();
   const kernel::NodeId id = Enter(file)->id();
   EXPECT_FALSE(table_->Forget(id, 0));
@@ -234,7 +236,7 @@ TEST_F(RememberingTest, TheOldestAreRememberedNoMore) {
 
 // A descriptor of a removed file would keep its space.
 TEST_F(RememberingTest, WhatIsInUseIsNotRemembered) {
-  const std::shared_ptr<LowerNode> file = File("a");
+  const Ref<LowerNode> file = File("a");
   const kernel::NodeId id = Enter(file)->id();
   const absl::StatusOr<Pin> pin = file->Descriptor();
   ASSERT_THAT(pin, IsOk());
@@ -246,7 +248,7 @@ TEST_F(RememberingTest, RacesOfRememberingAndRecalling) {
   RememberAtMost(2);
   constexpr int kFiles = 5;
   constexpr int kThreads = 4;
-  std::vector<std::shared_ptr<LowerNode>> files;
+  std::vector<Ref<LowerNode>> files;
   for (int i = 0; i < kFiles; ++i) files.push_back(File(absl::StrCat(i)));
   std::atomic<int> lost{0};
   std::vector<std::thread> threads;
@@ -255,7 +257,7 @@ TEST_F(RememberingTest, RacesOfRememberingAndRecalling) {
       for (int i = 0; i < 3000; ++i) {
         const auto& file = files[static_cast<size_t>(i * (t + 1)) % kFiles];
         const kernel::NodeId id = Enter(file)->id();
-        const std::shared_ptr<Node> found = table_->Find(id);
+        const Ref<Node> found = table_->Find(id);
         if (found == nullptr || found->lower != file) ++lost;
         table_->Forget(id, 1);
       }
@@ -272,7 +274,7 @@ TEST_F(NodeTest, RacesOfEnterAndForget) {
   constexpr int kFiles = 3;
   constexpr int kThreads = 4;
   constexpr int kRounds = 5000;
-  std::vector<std::shared_ptr<LowerNode>> files;
+  std::vector<Ref<LowerNode>> files;
   for (int i = 0; i < kFiles; ++i) files.push_back(File(absl::StrCat(i)));
   std::atomic<int> lost{0};
   std::vector<std::thread> threads;
@@ -282,7 +284,7 @@ TEST_F(NodeTest, RacesOfEnterAndForget) {
         const auto& file = files[static_cast<size_t>(i + t) % kFiles];
         const kernel::NodeId id = Enter(file)->id();
         // Ours until we forget it, whatever others do.
-        const std::shared_ptr<Node> found = table_->Find(id);
+        const Ref<Node> found = table_->Find(id);
         if (found == nullptr || found->lower != file) ++lost;
         if (i % 3 == 0) {
           if (Enter(file)->id() != id) ++lost;
@@ -301,12 +303,12 @@ TEST_F(NodeTest, RacesOfEnterAndForget) {
 
 // A view that closes while its last requests end.
 TEST_F(NodeTest, RacesOfEnterAndClear) {
-  const std::shared_ptr<LowerNode> file = File("a");
+  const Ref<LowerNode> file = File("a");
   std::thread clearing([&] {
     for (int i = 0; i < 2000; ++i) table_->Clear();
   });
   for (int i = 0; i < 2000; ++i) {
-    const std::shared_ptr<Node> node = Enter(file);
+    const Ref<Node> node = Enter(file);
     EXPECT_EQ(node->lower, file);
     table_->Forget(node->id(), 1);
   }

@@ -12,6 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "fused/listings.h"
+#include "fused/ref.h"
 #include "kernel/session.h"
 #include "kernel/types.h"
 
@@ -19,7 +20,7 @@ namespace fused {
 
 // What other views know of a view: how to reach its kernel's caches. Outlives
 // the view. Thread-safe.
-class Peer {
+class Peer : public RefCounted {
  public:
   explicit Peer(uint64_t id, std::optional<uid_t> app = std::nullopt)
       : id_(id), app_(app) {}
@@ -51,7 +52,7 @@ class Peer {
 
 // One node of one view that shows a lower node.
 struct Sighting {
-  std::shared_ptr<const Peer> peer;
+  Ref<const Peer> peer;
   kernel::NodeId node = 0;
 
   friend bool operator==(const Sighting&, const Sighting&) = default;

@@ -107,7 +107,7 @@ absl::StatusOr<std::shared_ptr<const Redaction>> FindRedaction(
   const bool rests = NobodyWrites(lower, fd->get());
   const auto keep = [&](const std::shared_ptr<Redaction>& found) {
     if (!rests || !lower.SetRedaction(found, writings)) return false;
-    lower.tree().KeepWarm(lower.shared_from_this());
+    lower.tree().KeepWarm(Ref<LowerNode>(&lower));
     return true;
   };
   if (kept == nullptr && rests &&

@@ -37,10 +37,10 @@ struct timespec Now() {
 View::View(const VolumeContext& context, ViewIdentity identity)
     : context_(context),
       identity_(std::move(identity)),
-      peer_(std::make_shared<Peer>(NextViewId(),
-                                   identity_.shared()
-                                       ? std::nullopt
-                                       : std::optional<uid_t>(identity_.uid))),
+      peer_(MakeRef<Peer>(NextViewId(),
+                          identity_.shared()
+                              ? std::nullopt
+                              : std::optional<uid_t>(identity_.uid))),
       telling_(context.invalidations, context.posix ? nullptr : context.rules),
       mounted_(Now()),
       generation_(context.posix ? Generation() : 0),
@@ -76,6 +76,7 @@ void View::Close() {
   for (const std::shared_ptr<DirectoryHandle>& handle : directories_.All()) {
     directories_.Remove(handle->id);
   }
+  told_.Clear();
   nodes_.Clear();
   absl::MutexLock lock(&roots_mutex_);
   for (const auto& [user, root] : roots_) {
@@ -84,15 +85,14 @@ void View::Close() {
   roots_.clear();
 }
 
-std::shared_ptr<Node> View::FindNode(const Actor& actor,
-                                     kernel::NodeId id) const {
+Ref<Node> View::FindNode(const Actor& actor, kernel::NodeId id) const {
   const bool several = context_.trees != nullptr &&
                        context_.trees->per_user() && identity_.shared();
   if (id != kernel::kRootNode || !several) return nodes_.Find(id);
   return RootOf(actor.subject.user);
 }
 
-std::shared_ptr<Node> View::RootOf(uint32_t user) const {
+Ref<Node> View::RootOf(uint32_t user) const {
   {
     absl::ReaderMutexLock lock(&roots_mutex_);
     const auto found = roots_.find(user);
@@ -103,9 +103,8 @@ std::shared_ptr<Node> View::RootOf(uint32_t user) const {
   if (tree == nullptr || tree == context_.tree) {
     return nodes_.Find(kernel::kRootNode);
   }
-  const NodeKey key{.lower = tree->root().get()};
-  auto made = std::make_shared<Node>(kernel::kRootNode, tree->root(), key,
-                                     std::nullopt);
+  Ref<Node> made =
+      Node::Make(kernel::kRootNode, tree->root(), NodeKey(), std::nullopt);
   absl::MutexLock lock(&roots_mutex_);
   const auto [entry, inserted] = roots_.emplace(user, std::move(made));
   if (inserted) {

@@ -228,8 +228,8 @@ class View : public kernel::Operations {
 
   // view.cc
   // The node that the actor means by `id`. Null where there is none.
-  std::shared_ptr<Node> FindNode(const Actor& actor, kernel::NodeId id) const;
-  std::shared_ptr<Node> RootOf(uint32_t user) const;
+  Ref<Node> FindNode(const Actor& actor, kernel::NodeId id) const;
+  Ref<Node> RootOf(uint32_t user) const;
 
   // view_judge.cc
   Actor ActorOf(uid_t uid) const;
@@ -296,13 +296,12 @@ class View : public kernel::Operations {
   // Where it is, and whether the actor may know: the lower tree is not asked.
   absl::StatusOr<Target> Aim(const Actor& actor, kernel::NodeId parent,
                              const char* name);
-  absl::StatusOr<Target> AimAt(const Actor& actor, std::shared_ptr<Node> parent,
+  absl::StatusOr<Target> AimAt(const Actor& actor, Ref<Node> parent,
                                const char* name);
   // The same, and what stands there.
   absl::StatusOr<Target> Resolve(const Actor& actor, kernel::NodeId parent,
                                  const char* name);
-  absl::StatusOr<Target> ResolveAt(const Actor& actor,
-                                   std::shared_ptr<Node> parent,
+  absl::StatusOr<Target> ResolveAt(const Actor& actor, Ref<Node> parent,
                                    const char* name);
   static void NoteShadowOfName(const Actor& actor, const Target& target);
   // The target's location, by where its parent stands now.
@@ -322,8 +321,8 @@ class View : public kernel::Operations {
   bool KeepsAbsence(const Actor& actor, kernel::NodeId parent,
                     std::string_view name) const;
   // The actor's node for the target, with one lookup more, and its entry.
-  std::shared_ptr<Node> EnterNode(const Actor& actor, const Target& target,
-                                  kernel::Entry& entry);
+  Ref<Node> EnterNode(const Actor& actor, const Target& target,
+                      kernel::Entry& entry);
   // Enters and answers; takes the node back if the kernel did not take it.
   void ReplyEntry(const Actor& actor, const Target& target,
                   kernel::EntryReply reply);
@@ -332,7 +331,7 @@ class View : public kernel::Operations {
   void DropNode(kernel::NodeId node, uint64_t lookups);
   // Whether the kernel knows the name for what stands there now, or not at all.
   bool AsTold(const Target& target) const;
-  void Told(const Target& target, Node& node);
+  void Told(const Target& target, const Ref<Node>& node);
   void ToldMoved(const Target& from, const Target& to, bool exchanged);
 
   // view_attributes.cc
@@ -343,11 +342,10 @@ class View : public kernel::Operations {
                                   const Facts& facts) const;
   bool SeesAlone(const Actor& actor, const Node& node) const;
   absl::Status ApplyAttributes(const Actor& actor, const kernel::Caller& caller,
-                               const std::shared_ptr<Node>& node,
-                               const Handle* handle,
+                               const Ref<Node>& node, const Handle* handle,
                                const kernel::SetAttributes& values);
   static bool HasPassthroughWriter(Node& node);
-  absl::Status ApplyPosixAttributes(const std::shared_ptr<Node>& node, int fd,
+  absl::Status ApplyPosixAttributes(const Ref<Node>& node, int fd,
                                     const kernel::SetAttributes& values);
   absl::Status CheckSetAttributes(const Actor& actor, const Node& node,
                                   const Handle* handle,
@@ -386,10 +384,9 @@ class View : public kernel::Operations {
   absl::Status CheckMove(const Actor& actor, const Target& from,
                          const Target& to) const;
   absl::Status CheckMoveBelow(const Actor& actor,
-                              const std::shared_ptr<LowerNode>& directory,
+                              const Ref<LowerNode>& directory,
                               const policy::Location& to, int depth) const;
-  absl::Status CheckMoveOf(const Actor& actor,
-                           const std::shared_ptr<LowerNode>& child,
+  absl::Status CheckMoveOf(const Actor& actor, const Ref<LowerNode>& child,
                            const policy::Location& to, const std::string& name,
                            int depth) const;
 
@@ -404,8 +401,7 @@ class View : public kernel::Operations {
                                            const FileRights& rights) const;
   // What the actor's app is charged for a handle. Nothing: EMFILE.
   std::optional<AppLimits::Share> ShareOf(const Actor& actor) const;
-  absl::StatusOr<NewHandle> OpenNode(const Actor& actor,
-                                     const std::shared_ptr<Node>& node,
+  absl::StatusOr<NewHandle> OpenNode(const Actor& actor, const Ref<Node>& node,
                                      const Intent& intent, int flags,
                                      const policy::Decision& decision,
                                      kernel::Fd descriptor);
@@ -416,8 +412,7 @@ class View : public kernel::Operations {
   void CloseHandle(const std::shared_ptr<Handle>& handle,
                    std::optional<uint64_t> flock_owner);
   absl::Status TruncateForOpen(const kernel::Caller& caller,
-                               const std::shared_ptr<Node>& node,
-                               bool kill_suidgid);
+                               const Ref<Node>& node, bool kill_suidgid);
   static std::string FallbackReason(int error);
   // view_create.cc
   absl::StatusOr<kernel::Fd> MakeFile(const kernel::Caller& caller,
@@ -462,8 +457,8 @@ class View : public kernel::Operations {
                              std::vector<kernel::NodeId>& entered);
   enum class Added { kYes, kSkipped, kFull };
   Added AddName(const Actor& actor, const Facts& parent,
-                const std::shared_ptr<Node>& directory,
-                const DirectoryName& name, kernel::DirectoryReply& reply,
+                const Ref<Node>& directory, const DirectoryName& name,
+                kernel::DirectoryReply& reply,
                 std::vector<kernel::NodeId>& entered);
   static kernel::Entry DotEntry(ino_t inode);
   bool ListsForAll(const Actor& actor, const policy::Location& directory) const;
@@ -490,12 +485,12 @@ class View : public kernel::Operations {
   // A lower file lost this name; with `gone` its last: no backing id is kept.
   // `known`: the node that this view's kernel took the name for, and has
   // counted it off; 0: none.
-  void AfterRemoved(const std::shared_ptr<LowerNode>& lower, bool gone,
+  void AfterRemoved(const Ref<LowerNode>& lower, bool gone,
                     kernel::NodeId known) const;
 
   const VolumeContext context_;
   const ViewIdentity identity_;
-  const std::shared_ptr<Peer> peer_;
+  const Ref<Peer> peer_;
   const Telling telling_;
   const struct timespec mounted_;
   const uint64_t generation_;
@@ -505,7 +500,7 @@ class View : public kernel::Operations {
   // The other users' roots, of a shared view with a tree for each user. All are
   // the kernel's root node, so what stands in it is looked up for each caller.
   mutable absl::Mutex roots_mutex_;
-  mutable absl::flat_hash_map<uint32_t, std::shared_ptr<Node>> roots_
+  mutable absl::flat_hash_map<uint32_t, Ref<Node>> roots_
       ABSL_GUARDED_BY(roots_mutex_);
   ToldNames told_;
   HandleTable<Handle> files_;

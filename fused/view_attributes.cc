@@ -93,7 +93,7 @@ void View::GetAttributes(const kernel::Caller& caller, kernel::NodeId node_id,
                          std::optional<kernel::HandleId> handle,
                          kernel::AttributesReply reply) {
   const Actor actor = ActorOf(caller.uid);
-  const std::shared_ptr<Node> node = FindNode(actor, node_id);
+  const Ref<Node> node = FindNode(actor, node_id);
   if (node == nullptr) return reply.Error(Stale());
   Facts facts;
   if (!posix() && !SeesAlone(actor, *node)) {
@@ -116,7 +116,7 @@ void View::Statx(const kernel::Caller& caller, kernel::NodeId node_id,
                  std::optional<kernel::HandleId> handle, uint32_t flags,
                  uint32_t mask, kernel::StatxReply reply) {
   const Actor actor = ActorOf(caller.uid);
-  const std::shared_ptr<Node> node = FindNode(actor, node_id);
+  const Ref<Node> node = FindNode(actor, node_id);
   if (node == nullptr) return reply.Error(Stale());
   Facts facts;
   if (!posix()) {
@@ -186,8 +186,7 @@ bool View::HasPassthroughWriter(Node& node) {
          writers != node.writers.load(std::memory_order_acquire);
 }
 
-absl::Status View::ApplyPosixAttributes(const std::shared_ptr<Node>& node,
-                                        int fd,
+absl::Status View::ApplyPosixAttributes(const Ref<Node>& node, int fd,
                                         const kernel::SetAttributes& values) {
   const kernel::ProcPath path(fd);
   if (values.set_mode) {
@@ -212,8 +211,7 @@ absl::Status View::ApplyPosixAttributes(const std::shared_ptr<Node>& node,
 
 absl::Status View::ApplyAttributes(const Actor& actor,
                                    const kernel::Caller& caller,
-                                   const std::shared_ptr<Node>& node,
-                                   const Handle* handle,
+                                   const Ref<Node>& node, const Handle* handle,
                                    const kernel::SetAttributes& values) {
   absl::Status status = CheckSetAttributes(actor, *node, handle, values);
   if (!status.ok()) return status;
@@ -252,7 +250,7 @@ void View::SetAttributes(const kernel::Caller& caller, kernel::NodeId node_id,
                          const kernel::SetAttributes& values,
                          kernel::AttributesReply reply) {
   const Actor actor = ActorOf(caller.uid);
-  const std::shared_ptr<Node> node = FindNode(actor, node_id);
+  const Ref<Node> node = FindNode(actor, node_id);
   if (node == nullptr) return reply.Error(Stale());
   std::shared_ptr<Handle> handle;
   if (handle_id.has_value()) handle = files_.Find(*handle_id);
@@ -278,7 +276,7 @@ void View::Access(const kernel::Caller& caller, kernel::NodeId node_id,
   // In the posix profile the kernel decides, and does not ask.
   if (posix()) return reply.Ok();
   const Actor actor = ActorOf(caller.uid);
-  const std::shared_ptr<Node> node = FindNode(actor, node_id);
+  const Ref<Node> node = FindNode(actor, node_id);
   if (node == nullptr) return reply.Error(Stale());
   const bool directory = node->lower->is_directory();
   policy::OperationSet operations = Operation::kLookup;
@@ -299,7 +297,7 @@ void View::Access(const kernel::Caller& caller, kernel::NodeId node_id,
 
 void View::Readlink(const kernel::Caller& caller, kernel::NodeId node_id,
                     kernel::ReadlinkReply reply) {
-  const std::shared_ptr<Node> node = nodes_.Find(node_id);
+  const Ref<Node> node = nodes_.Find(node_id);
   if (node == nullptr) return reply.Error(Stale());
   if (!posix()) return reply.Error(Invalid());
   absl::StatusOr<Pin> pin = node->lower->Descriptor();
@@ -313,7 +311,7 @@ void View::Readlink(const kernel::Caller& caller, kernel::NodeId node_id,
 
 void View::Statfs(const kernel::Caller& caller, kernel::NodeId node_id,
                   kernel::StatfsReply reply) {
-  const std::shared_ptr<Node> node = FindNode(ActorOf(caller.uid), node_id);
+  const Ref<Node> node = FindNode(ActorOf(caller.uid), node_id);
   if (node == nullptr) return reply.Error(Stale());
   struct statvfs value = {};
   if (fstatvfs(node->lower->tree().root_descriptor(), &value) != 0) {

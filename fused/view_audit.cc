@@ -112,7 +112,7 @@ void View::AuditDenied(const Actor& actor, uint32_t opcode, kernel::NodeId node,
     event.operation = kernel::OpcodeName(opcode);
     event.rule = policy.RuleName(denial.rule);
     if (by_rule) event.path_class = policy.ClassName(denial.path_class);
-    const std::shared_ptr<Node> at = FindNode(actor, node);
+    const Ref<Node> at = FindNode(actor, node);
     if (at == nullptr) return;
     std::string path = PathOf(*at);
     if (!name.empty()) absl::StrAppend(&path, path.empty() ? "" : "/", name);
@@ -140,8 +140,8 @@ void View::AuditRedacted(const Actor& actor, const Node& node,
 
 std::string View::PathOf(const Node& node) {
   const LowerTree& tree = node.lower->tree();
-  return node.place != nullptr ? tree.PathAt(*node.place)
-                               : tree.PathOf(*node.lower);
+  return node.place() != nullptr ? tree.PathAt(*node.place())
+                                 : tree.PathOf(*node.lower);
 }
 
 }  // namespace fused

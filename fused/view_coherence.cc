@@ -44,7 +44,7 @@ void View::ForgetTimeouts(kernel::NodeId parent, std::string_view name) const {
 }
 
 void View::ExpireAllNames() const {
-  for (const std::shared_ptr<Node>& node : nodes_.All()) {
+  for (const Ref<Node>& node : nodes_.All()) {
     const Place place = node->lower->place();
     if (place.parent == nullptr) continue;
     for (const Sighting& sighting : place.parent->sightings()) {
@@ -55,7 +55,7 @@ void View::ExpireAllNames() const {
   }
 }
 
-void View::AfterRemoved(const std::shared_ptr<LowerNode>& lower, bool gone,
+void View::AfterRemoved(const Ref<LowerNode>& lower, bool gone,
                         kernel::NodeId known) const {
   if (lower->is_regular() && gone) {
     lower->SetRemovedBy(peer_->id());

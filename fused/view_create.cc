@@ -167,7 +167,7 @@ void View::ReplyCreated(const Actor& actor, Target& target, kernel::Fd fd,
                         const policy::Decision& decision,
                         kernel::CreateReply reply) {
   kernel::Entry entry;
-  const std::shared_ptr<Node> node = EnterNode(actor, target, entry);
+  const Ref<Node> node = EnterNode(actor, target, entry);
   const Intent intent = Intent::FromFlags(request.flags);
   absl::StatusOr<NewHandle> opened =
       OpenNode(actor, node, intent, request.flags, decision, std::move(fd));

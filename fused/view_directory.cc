@@ -25,7 +25,7 @@ bool IsDot(std::string_view name) { return name == "." || name == ".."; }
 void View::OpenDirectory(const kernel::Caller& caller, kernel::NodeId node_id,
                          kernel::OpenDirectoryReply reply) {
   const Actor actor = ActorOf(caller.uid);
-  const std::shared_ptr<Node> node = FindNode(actor, node_id);
+  const Ref<Node> node = FindNode(actor, node_id);
   if (node == nullptr) return reply.Error(Stale());
   if (!node->lower->is_directory()) return reply.Error(NotDirectory());
   Facts facts;
@@ -68,8 +68,7 @@ bool View::ListsForAll(const Actor& actor,
 // A name's place in a listing. With `plus` it is looked up, and the lookup
 // counted in `entered`.
 View::Added View::AddName(const Actor& actor, const Facts& parent,
-                          const std::shared_ptr<Node>& directory,
-                          const DirectoryName& name,
+                          const Ref<Node>& directory, const DirectoryName& name,
                           kernel::DirectoryReply& reply,
                           std::vector<kernel::NodeId>& entered) {
   const mode_t type = DTTOIF(name.type);

@@ -162,7 +162,7 @@ std::optional<FileRights> View::RightsOf(const Actor& actor,
   FileRights rights;
   if (node.rights.Get(actor.judge, changes, &rights)) return rights;
   rights = WeighFile(actor, node.Classify(*actor.snapshot).object);
-  if (node.place == nullptr && node.rights.Takes(actor.judge, changes) &&
+  if (node.place() == nullptr && node.rights.Takes(actor.judge, changes) &&
       lower.KeepsFacts(*actor.snapshot)) {
     node.rights.Set(actor.judge, changes, rights);
   }

@@ -23,8 +23,7 @@ LockTable::Done Answer(std::shared_ptr<kernel::StatusReply> reply) {
 // signal may come before the table has given the request a ticket.
 class Waiting {
  public:
-  explicit Waiting(std::shared_ptr<LowerNode> lower)
-      : lower_(std::move(lower)) {}
+  explicit Waiting(Ref<LowerNode> lower) : lower_(std::move(lower)) {}
 
   void Interrupt() {
     interrupted_.store(true);
@@ -41,14 +40,14 @@ class Waiting {
     if (ticket != 0 && interrupted_.load()) lower_->locks().Cancel(ticket);
   }
 
-  const std::shared_ptr<LowerNode> lower_;
+  const Ref<LowerNode> lower_;
   std::atomic<uint64_t> ticket_{0};
   std::atomic<bool> interrupted_{false};
 };
 
 // Makes `ask` ask the table, with an answer that can wait.
 template <typename Ask>
-void AskTable(const std::shared_ptr<LowerNode>& lower, bool may_wait,
+void AskTable(const Ref<LowerNode>& lower, bool may_wait,
               kernel::StatusReply reply, Ask ask) {
   auto shared = std::make_shared<kernel::StatusReply>(std::move(reply));
   if (!may_wait) {
@@ -80,7 +79,7 @@ void View::SetLock(const kernel::Caller& caller, kernel::NodeId node,
   const std::shared_ptr<Handle> handle = files_.Find(handle_id);
   if (handle == nullptr) return reply.Error(BadHandle());
   handle->NoteLockOwner(request.owner);
-  const std::shared_ptr<LowerNode> lower = handle->node->lower;
+  const Ref<LowerNode> lower = handle->node->lower;
   AskTable(lower, wait, std::move(reply), [&](LockTable::Done done) {
     return lower->locks().Set({peer_->id(), request.owner}, request.range, wait,
                               std::move(done));
@@ -92,7 +91,7 @@ void View::Flock(const kernel::Caller& caller, kernel::NodeId node,
                  kernel::StatusReply reply) {
   const std::shared_ptr<Handle> handle = files_.Find(handle_id);
   if (handle == nullptr) return reply.Error(BadHandle());
-  const std::shared_ptr<LowerNode> lower = handle->node->lower;
+  const Ref<LowerNode> lower = handle->node->lower;
   AskTable(lower, (operation & LOCK_NB) == 0, std::move(reply),
            [&](LockTable::Done done) {
              return lower->locks().Flock({peer_->id(), owner}, operation,

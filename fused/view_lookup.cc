@@ -22,13 +22,13 @@ bool IsDot(std::string_view name) { return name == "." || name == ".."; }
 absl::StatusOr<View::Target> View::Resolve(const Actor& actor,
                                            kernel::NodeId parent,
                                            const char* name) {
-  std::shared_ptr<Node> node = FindNode(actor, parent);
+  Ref<Node> node = FindNode(actor, parent);
   if (node == nullptr) return Stale();
   return ResolveAt(actor, std::move(node), name);
 }
 
 absl::StatusOr<View::Target> View::ResolveAt(const Actor& actor,
-                                             std::shared_ptr<Node> parent,
+                                             Ref<Node> parent,
                                              const char* name) {
   absl::StatusOr<Target> target = AimAt(actor, std::move(parent), name);
   if (!target.ok()) return target;
@@ -40,13 +40,12 @@ absl::StatusOr<View::Target> View::ResolveAt(const Actor& actor,
 absl::StatusOr<View::Target> View::Aim(const Actor& actor,
                                        kernel::NodeId parent,
                                        const char* name) {
-  std::shared_ptr<Node> node = FindNode(actor, parent);
+  Ref<Node> node = FindNode(actor, parent);
   if (node == nullptr) return Stale();
   return AimAt(actor, std::move(node), name);
 }
 
-absl::StatusOr<View::Target> View::AimAt(const Actor& actor,
-                                         std::shared_ptr<Node> parent,
+absl::StatusOr<View::Target> View::AimAt(const Actor& actor, Ref<Node> parent,
                                          const char* name) {
   if (!parent->lower->is_directory()) return NotDirectory();
   Target target;
@@ -174,7 +173,7 @@ bool View::KeepsAbsence(const Actor& actor, kernel::NodeId parent,
                         std::string_view name) const {
   // Nobody could take it back when the rules change.
   if (!connection_.inc_epoch) return false;
-  const std::shared_ptr<Node> node = FindNode(actor, parent);
+  const Ref<Node> node = FindNode(actor, parent);
   // Where names have several spellings, it is told of one.
   if (node == nullptr || node->lower->tree().folds_case()) return false;
   if (posix() || !identity_.shared()) return true;
@@ -185,10 +184,10 @@ bool View::KeepsAbsence(const Actor& actor, kernel::NodeId parent,
       actor.snapshot->Child(node->Classify(*actor.snapshot).location, name));
 }
 
-std::shared_ptr<Node> View::EnterNode(const Actor& actor, const Target& target,
-                                      kernel::Entry& entry) {
+Ref<Node> View::EnterNode(const Actor& actor, const Target& target,
+                          kernel::Entry& entry) {
   LowerNode& lower = *target.lower;
-  NodeKey key{.lower = &lower};
+  NodeKey key;
   std::optional<Place> place;
   // One that has several spellings would stay under the others.
   bool cache_name = !lower.tree().folds_case();
@@ -205,9 +204,8 @@ std::shared_ptr<Node> View::EnterNode(const Actor& actor, const Target& target,
   cache_name = cache_name && !IsShownDifferently(actor, target.location) &&
                (posix() || !identity_.shared() || !lower.is_regular() ||
                 actor.snapshot->UniformIo(target.location));
-  std::shared_ptr<Node> node =
-      nodes_.Enter(target.lower, key, std::move(place));
-  Told(target, *node);
+  Ref<Node> node = nodes_.Enter(target.lower, key, std::move(place));
+  Told(target, node);
   entry.node = node->id();
   // The root's is fixed.
   if (node->id() != kernel::kRootNode) entry.generation = generation_;
@@ -225,19 +223,17 @@ void View::ReplyEntry(const Actor& actor, const Target& target,
   if (!reply.Send(entry)) DropNode(entry.node, 1);
 }
 
-void View::Told(const Target& target, Node& node) {
+void View::Told(const Target& target, const Ref<Node>& node) {
   // A file without a name has no parent.
   if (target.parent == nullptr) return;
-  const ToldNames::Key key = ToldNames::KeyOf(target.parent->id(), target.name);
-  node.told.store(key, std::memory_order_relaxed);
-  told_.Set(key, node.id());
+  told_.Set(ToldNames::KeyOf(target.parent->id(), target.name), node);
 }
 
 bool View::AsTold(const Target& target) const {
   const std::optional<kernel::NodeId> told =
       told_.Find(ToldNames::KeyOf(target.parent->id(), target.name));
   if (!told.has_value()) return true;
-  const std::shared_ptr<Node> node = nodes_.Find(*told);
+  const Ref<Node> node = nodes_.Find(*told);
   return node == nullptr || node->lower == target.lower;
 }
 
@@ -248,21 +244,22 @@ void View::ToldMoved(const Target& from, const Target& to, bool exchanged) {
   const std::optional<kernel::NodeId> other = told_.Find(new_key);
   const auto set = [this](ToldNames::Key key,
                           std::optional<kernel::NodeId> id) {
-    const std::shared_ptr<Node> node =
-        id.has_value() ? nodes_.Find(*id) : nullptr;
+    const Ref<Node> node = id.has_value() ? nodes_.Find(*id) : nullptr;
     if (node == nullptr) return told_.Erase(key);
-    node->told.store(key, std::memory_order_relaxed);
-    told_.Set(key, *id);
+    told_.Set(key, node);
   };
+  // What a node was told as before makes room for what it is now.
+  told_.Erase(old_key);
+  told_.Erase(new_key);
   set(new_key, moved);
   set(old_key, exchanged ? other : std::nullopt);
 }
 
 void View::DropNode(kernel::NodeId node, uint64_t lookups) {
-  const std::shared_ptr<Node> known = nodes_.Find(node);
+  const Ref<Node> known = nodes_.Find(node);
   if (!nodes_.Forget(node, lookups)) return;
   if (known != nullptr) {
-    told_.EraseNode(known->told.load(std::memory_order_relaxed), node);
+    told_.EraseNode(*known);
     if (known->lower->is_directory()) peer_->listings().Take(node);
   }
   kernel::BackingRegistry* const backing =
@@ -274,7 +271,7 @@ void View::DropNode(kernel::NodeId node, uint64_t lookups) {
 // (EXPORT_SUPPORT): the kernel may have forgotten all of it but the id.
 void View::LookupDot(const Actor& actor, kernel::NodeId node_id,
                      std::string_view name, kernel::EntryReply reply) {
-  const std::shared_ptr<Node> node = nodes_.FindRemembered(node_id);
+  const Ref<Node> node = nodes_.FindRemembered(node_id);
   if (node == nullptr || !posix()) return reply.Error(Stale());
   Target target;
   target.lower = node->lower;

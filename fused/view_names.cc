@@ -194,7 +194,7 @@ void View::Symlink(const kernel::Caller& caller, const char* target,
 void View::Link(const kernel::Caller& caller, kernel::NodeId node_id,
                 kernel::NodeId new_parent, const char* new_name,
                 kernel::EntryReply reply) {
-  const std::shared_ptr<Node> node = nodes_.Find(node_id);
+  const Ref<Node> node = nodes_.Find(node_id);
   if (node == nullptr) return reply.Error(Stale());
   if (!posix()) {
     // The same for what is there and what is not.

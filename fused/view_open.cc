@@ -91,9 +91,11 @@ std::optional<AppLimits::Share> View::ShareOf(const Actor& actor) const {
   return context_.limits->Open(actor.uid);
 }
 
-absl::StatusOr<View::NewHandle> View::OpenNode(
-    const Actor& actor, const std::shared_ptr<Node>& node, const Intent& intent,
-    int flags, const policy::Decision& decision, kernel::Fd descriptor) {
+absl::StatusOr<View::NewHandle> View::OpenNode(const Actor& actor,
+                                               const Ref<Node>& node,
+                                               const Intent& intent, int flags,
+                                               const policy::Decision& decision,
+                                               kernel::Fd descriptor) {
   HandleRecord record;
   record.id = files_.NewId();
   record.node = node->id();
@@ -146,8 +148,7 @@ absl::StatusOr<View::NewHandle> View::OpenNode(
 }
 
 absl::Status View::TruncateForOpen(const kernel::Caller& caller,
-                                   const std::shared_ptr<Node>& node,
-                                   bool kill_suidgid) {
+                                   const Ref<Node>& node, bool kill_suidgid) {
   absl::StatusOr<Pin> pin = node->lower->Descriptor();
   if (!pin.ok()) return pin.status();
   if (truncate(kernel::ProcPath((*pin)->get()).text, 0) != 0) {
@@ -197,7 +198,7 @@ absl::StatusOr<policy::IoMode> View::ServedNow(const Actor& actor,
 
 void View::Open(const kernel::Caller& caller, kernel::NodeId node_id,
                 const kernel::OpenRequest& request, kernel::OpenReply reply) {
-  const std::shared_ptr<Node> node = nodes_.Find(node_id);
+  const Ref<Node> node = nodes_.Find(node_id);
   if (node == nullptr) return reply.Error(Stale());
   if (!node->lower->is_regular()) return reply.Error(Invalid());
   // The kernel looks its name up again, and opens what has it now.

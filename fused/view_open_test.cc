@@ -44,7 +44,7 @@ class OpenTest : public ViewTest {
     EXPECT_EQ(out.open_flags & (FOPEN_PASSTHROUGH | FOPEN_KEEP_CACHE), 0u);
   }
 
-  std::shared_ptr<LowerNode> Lower(const char* name) {
+  Ref<LowerNode> Lower(const char* name) {
     const auto found = tree_->Lookup(tree_->root(), name);
     EXPECT_TRUE(found.ok());
     return found->node;
@@ -310,7 +310,7 @@ TEST_F(OpenTest, SeeksCopiesAndTheHarmlessIoctls) {
 TEST_F(OpenTest, WritersAreCountedAndTold) {
   MountedView& one = Mount();
   MountedView& two = MountApp();
-  const std::shared_ptr<LowerNode> lower = Lower("f");
+  const Ref<LowerNode> lower = Lower("f");
   const kernel::NodeId f1 = one.Walk("f");
   const kernel::NodeId f2 = two.Walk("f");
   EXPECT_TRUE(Cached(two.GetAttributes(f2)));
@@ -432,7 +432,7 @@ TEST_F(OpenTest, FlocksGoWithTheDescription) {
 TEST_F(OpenTest, AViewThatGoesLetsGoOfAll) {
   MountedView& one = Mount();
   MountedView& two = MountApp();
-  const std::shared_ptr<LowerNode> lower = Lower("f");
+  const Ref<LowerNode> lower = Lower("f");
   const kernel::NodeId f1 = one.Walk("f");
   const kernel::NodeId f2 = two.Walk("f");
   const uint64_t h1 = one.Open(f1, O_RDWR).opened().fh;

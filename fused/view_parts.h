@@ -107,7 +107,7 @@ struct ViewActor {
 // A name that a request is about: its parent and what stands there, if the
 // actor may know.
 struct ViewTarget {
-  std::shared_ptr<Node> parent;
+  Ref<Node> parent;
   Facts parent_facts;
   // The request's own bytes, with a terminator.
   std::string_view name;
@@ -115,7 +115,7 @@ struct ViewTarget {
   std::optional<std::string> alias_of;
   policy::Location location;
   // Null: nothing is there.
-  std::shared_ptr<LowerNode> lower;
+  Ref<LowerNode> lower;
   struct stat stat = {};
   Facts facts;  // where `lower` is not null
   // Of what was made: what the media index has to keep before it is told.

@@ -70,7 +70,7 @@ bool View::IsDirectoryAt(const Target& target) {
 }
 
 absl::Status View::CheckMoveBelow(const Actor& actor,
-                                  const std::shared_ptr<LowerNode>& directory,
+                                  const Ref<LowerNode>& directory,
                                   const policy::Location& to, int depth) const {
   if (depth > kDeepestMove) return AccessDenied();
   absl::StatusOr<Pin> pin = directory->Descriptor();
@@ -102,8 +102,7 @@ absl::Status View::CheckMoveBelow(const Actor& actor,
   }
 }
 
-absl::Status View::CheckMoveOf(const Actor& actor,
-                               const std::shared_ptr<LowerNode>& child,
+absl::Status View::CheckMoveOf(const Actor& actor, const Ref<LowerNode>& child,
                                const policy::Location& to,
                                const std::string& name, int depth) const {
   const Facts facts = child->Classify(*actor.snapshot);

@@ -26,7 +26,7 @@ bool Reserved(std::string_view name) {
 void View::SetXattr(const kernel::Caller& caller, kernel::NodeId node_id,
                     const char* name, std::string_view value, int flags,
                     kernel::StatusReply reply) {
-  const std::shared_ptr<Node> node = nodes_.Find(node_id);
+  const Ref<Node> node = nodes_.Find(node_id);
   if (node == nullptr) return reply.Error(Stale());
   if (!posix()) return reply.Error(NotSupported());
   if (Reserved(name)) return reply.Error(NotPermitted());
@@ -47,7 +47,7 @@ void View::SetXattr(const kernel::Caller& caller, kernel::NodeId node_id,
 
 void View::GetXattr(const kernel::Caller& caller, kernel::NodeId node_id,
                     const char* name, size_t size, kernel::XattrReply reply) {
-  const std::shared_ptr<Node> node = nodes_.Find(node_id);
+  const Ref<Node> node = nodes_.Find(node_id);
   if (node == nullptr) return reply.Error(Stale());
   if (!posix()) return reply.Error(NotSupported());
   if (Reserved(name)) return reply.Error(kernel::ErrnoStatus(ENODATA));
@@ -63,7 +63,7 @@ void View::GetXattr(const kernel::Caller& caller, kernel::NodeId node_id,
 
 void View::ListXattr(const kernel::Caller& caller, kernel::NodeId node_id,
                      size_t size, kernel::XattrReply reply) {
-  const std::shared_ptr<Node> node = nodes_.Find(node_id);
+  const Ref<Node> node = nodes_.Find(node_id);
   if (node == nullptr) return reply.Error(Stale());
   if (!posix()) return reply.Error(NotSupported());
   absl::StatusOr<Pin> pin = node->lower->Descriptor();
@@ -86,7 +86,7 @@ void View::ListXattr(const kernel::Caller& caller, kernel::NodeId node_id,
 
 void View::RemoveXattr(const kernel::Caller& caller, kernel::NodeId node_id,
                        const char* name, kernel::StatusReply reply) {
-  const std::shared_ptr<Node> node = nodes_.Find(node_id);
+  const Ref<Node> node = nodes_.Find(node_id);
   if (node == nullptr) return reply.Error(Stale());
   if (!posix()) return reply.Error(NotSupported());
   if (Reserved(name)) return reply.Error(NotPermitted());

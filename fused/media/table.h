@@ -14,9 +14,11 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/function_ref.h"
+#include "absl/hash/hash.h"
 #include "absl/synchronization/mutex.h"
 #include "fused/media/key.h"
 #include "fused/media/record.h"
+#include "fused/shards.h"
 
 namespace fused::media {
 
@@ -59,7 +61,6 @@ class Table {
   size_t owned() const { return owned_.load(std::memory_order_relaxed); }
 
  private:
-  static constexpr size_t kShards = 32;
   struct Staged {
     Record record;
     int count = 0;
@@ -71,10 +72,10 @@ class Table {
   };
 
   Shard& ShardOf(const FileKey& key) {
-    return shards_[absl::HashOf(key) % kShards];
+    return shards_[ShardOfHash(absl::HashOf(key))];
   }
   const Shard& ShardOf(const FileKey& key) const {
-    return shards_[absl::HashOf(key) % kShards];
+    return shards_[ShardOfHash(absl::HashOf(key))];
   }
   void Count(const Record* before, const Record* after);
 

@@ -22,7 +22,7 @@
 
 namespace fused {
 
-using NodePtr = std::shared_ptr<LowerNode>;
+using NodePtr = Ref<LowerNode>;
 
 inline constexpr std::string_view kPolicy = R"(
 name: "test" version: 1
@@ -82,7 +82,7 @@ class LowerNodeTest : public testing::Test {
     stat.st_dev = 12345;
     stat.st_ino = inode;
     stat.st_mode = mode;
-    return std::make_shared<LowerNode>(tree_.get(), stat, kernel::Fd());
+    return LowerNode::Make(tree_.get(), stat, kernel::Fd());
   }
 
   kernel::ScratchDirectory scratch_;
