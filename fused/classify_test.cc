@@ -1,5 +1,6 @@
 // How the policy sees a lower node, wherever it goes.
 #include "fused/lower_node.h"
+#include "fused/lower_tree.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

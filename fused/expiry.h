@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "fused/lower_node.h"
+#include "fused/lower_tree.h"
 #include "fused/telling.h"
 
 namespace fused {

@@ -4,6 +4,7 @@
 
 #include "absl/status/statusor.h"
 #include "fused/lower_node.h"
+#include "fused/lower_tree.h"
 #include "fused/rules.h"
 #include "proto/control.pb.h"
 

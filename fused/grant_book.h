@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "fused/grants.h"
 #include "fused/lower_node.h"
+#include "fused/lower_tree.h"
 #include "fused/state_dir.h"
 #include "kernel/lower.h"
 #include "policy/engine.h"

@@ -16,6 +16,7 @@
 
 #include "absl/status/status_matchers.h"
 #include "absl/status/statusor.h"
+#include "fused/lower_tree.h"
 #include "gtest/gtest.h"
 #include "kernel/testing/scratch.h"
 

@@ -37,8 +37,8 @@ class LentCode {
         reinterpret_cast<const Elf64_Phdr*>(begin_ + elf->e_phoff);
     for (int i = 0; i < elf->e_phnum; ++i) {
       if (segments[i].p_type == PT_LOAD) {
-        end_ = std::max(end_, begin_ + segments[i].p_offset +
-                                  segments[i].p_memsz);
+        end_ =
+            std::max(end_, begin_ + segments[i].p_offset + segments[i].p_memsz);
       }
     }
   }

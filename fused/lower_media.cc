@@ -5,6 +5,7 @@
 #include <ctime>
 
 #include "fused/lower_node.h"
+#include "fused/lower_tree.h"
 #include "kernel/lower.h"
 #include "kernel/status.h"
 

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "fused/expiry.h"
 #include "fused/lower_node.h"
+#include "fused/lower_tree.h"
 #include "fused/media/index.h"
 #include "fused/media/interner.h"
 #include "fused/media/testing/fake_storage.h"

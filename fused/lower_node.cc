@@ -1,4 +1,5 @@
 #include "fused/lower_node.h"
+#include "fused/lower_tree.h"
 
 #include <fcntl.h>
 

@@ -1,5 +1,6 @@
 // One object for each lower inode, whatever happens to names and descriptors.
 #include "fused/lower_node.h"
+#include "fused/lower_tree.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -18,6 +18,7 @@
 #include "absl/strings/str_join.h"
 #include "fused/circle_guard.h"
 #include "fused/lower_node.h"
+#include "fused/lower_tree.h"
 #include "kernel/status.h"
 
 namespace fused {

@@ -13,6 +13,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "fused/lower_node.h"
+#include "fused/lower_tree.h"
 #include "fused/telling.h"
 #include "fused/user_trees.h"
 #include "kernel/fd.h"

@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "fused/expiry.h"
 #include "fused/lower_node.h"
+#include "fused/lower_tree.h"
 #include "proto/control.pb.h"
 
 namespace fused {

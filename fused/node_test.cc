@@ -19,6 +19,7 @@
 #include "absl/status/status_matchers.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "fused/lower_tree.h"
 #include "gtest/gtest.h"
 #include "kernel/status.h"
 #include "kernel/testing/scratch.h"

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "fused/errors.h"
+#include "fused/lower_tree.h"
 #include "kernel/fd.h"
 #include "kernel/lower.h"
 #include "kernel/status.h"

@@ -26,6 +26,7 @@
 #include "fused/app_limits.h"
 #include "fused/instruction_count.h"
 #include "fused/lower_node.h"
+#include "fused/lower_tree.h"
 #include "fused/metrics/registry.h"
 #include "fused/metrics/requests.h"
 #include "fused/rules.h"
@@ -166,7 +167,9 @@ class Cost {
   kernel::Session::Buffer buffer_;
 };
 
-bool MayTrace() { return CountInstructions([] {}).ok(); }
+bool MayTrace() {
+  return CountInstructions([] {}).ok();
+}
 
 double InstructionsOf(bool posix, std::string_view what) {
   constexpr int kRounds = 8;

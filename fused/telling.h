@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "fused/lower_node.h"
+#include "fused/lower_tree.h"
 #include "fused/rules.h"
 #include "kernel/invalidation.h"
 #include "policy/engine.h"

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "fused/lower_node.h"
+#include "fused/lower_tree.h"
 
 namespace fused {
 

@@ -28,6 +28,7 @@
 #include "fused/kept_rights.h"
 #include "fused/known_caller.h"
 #include "fused/lower_node.h"
+#include "fused/lower_tree.h"
 #include "fused/media/tree.h"
 #include "fused/node.h"
 #include "fused/retries.h"
@@ -48,11 +49,17 @@ namespace fused {
 // Handles every request of its superblock. Thread-safe.
 class View : public kernel::Operations {
  public:
+  using Caller = kernel::Caller;
+  using HandleId = kernel::HandleId;
+  using NodeId = kernel::NodeId;
+  using CreateReply = kernel::CreateReply;
+  using EntryReply = kernel::EntryReply;
+  using StatusReply = kernel::StatusReply;
+
   View(const VolumeContext& context, ViewIdentity identity);
   View(const View&) = delete;
   View& operator=(const View&) = delete;
   ~View() override;
-
   // Before the session serves.
   void SetSession(const std::shared_ptr<kernel::Session>& session);
   // No request will be served any more: takes back what waits for a lock, so
@@ -101,120 +108,95 @@ class View : public kernel::Operations {
   void Received(uint32_t opcode) override { counters_.Received(opcode); }
   void Served(uint32_t opcode, uid_t uid, std::optional<int> error,
               uint64_t nanoseconds) override;
-
-  void Lookup(const kernel::Caller& caller, kernel::NodeId parent,
-              const char* name, kernel::EntryReply reply) override;
+  void Lookup(const Caller& caller, NodeId parent, const char* name,
+              EntryReply reply) override;
   void Forget(absl::Span<const kernel::Forget> forgets) override;
-  void GetAttributes(const kernel::Caller& caller, kernel::NodeId node,
-                     std::optional<kernel::HandleId> handle,
+  void GetAttributes(const Caller& caller, NodeId node,
+                     std::optional<HandleId> handle,
                      kernel::AttributesReply reply) override;
-  void Statx(const kernel::Caller& caller, kernel::NodeId node,
-             std::optional<kernel::HandleId> handle, uint32_t flags,
-             uint32_t mask, kernel::StatxReply reply) override;
-  void SetAttributes(const kernel::Caller& caller, kernel::NodeId node,
-                     std::optional<kernel::HandleId> handle,
+  void Statx(const Caller& caller, NodeId node, std::optional<HandleId> handle,
+             uint32_t flags, uint32_t mask, kernel::StatxReply reply) override;
+  void SetAttributes(const Caller& caller, NodeId node,
+                     std::optional<HandleId> handle,
                      const kernel::SetAttributes& values,
                      kernel::AttributesReply reply) override;
-  void Readlink(const kernel::Caller& caller, kernel::NodeId node,
+  void Readlink(const Caller& caller, NodeId node,
                 kernel::ReadlinkReply reply) override;
-  void Symlink(const kernel::Caller& caller, const char* target,
-               kernel::NodeId parent, const char* name,
-               kernel::EntryReply reply) override;
-  void Mknod(const kernel::Caller& caller, kernel::NodeId parent,
-             const char* name, mode_t mode, dev_t device,
-             kernel::EntryReply reply) override;
-  void Mkdir(const kernel::Caller& caller, kernel::NodeId parent,
-             const char* name, mode_t mode, kernel::EntryReply reply) override;
-  void Unlink(const kernel::Caller& caller, kernel::NodeId parent,
-              const char* name, kernel::StatusReply reply) override;
-  void Rmdir(const kernel::Caller& caller, kernel::NodeId parent,
-             const char* name, kernel::StatusReply reply) override;
-  void Rename(const kernel::Caller& caller, kernel::NodeId parent,
-              const char* name, kernel::NodeId new_parent, const char* new_name,
-              uint32_t flags, kernel::StatusReply reply) override;
-  void Link(const kernel::Caller& caller, kernel::NodeId node,
-            kernel::NodeId new_parent, const char* new_name,
-            kernel::EntryReply reply) override;
-
-  void Open(const kernel::Caller& caller, kernel::NodeId node,
+  void Symlink(const Caller& caller, const char* target, NodeId parent,
+               const char* name, EntryReply reply) override;
+  void Mknod(const Caller& caller, NodeId parent, const char* name, mode_t mode,
+             dev_t device, EntryReply reply) override;
+  void Mkdir(const Caller& caller, NodeId parent, const char* name, mode_t mode,
+             EntryReply reply) override;
+  void Unlink(const Caller& caller, NodeId parent, const char* name,
+              StatusReply reply) override;
+  void Rmdir(const Caller& caller, NodeId parent, const char* name,
+             StatusReply reply) override;
+  void Rename(const Caller& caller, NodeId parent, const char* name,
+              NodeId new_parent, const char* new_name, uint32_t flags,
+              StatusReply reply) override;
+  void Link(const Caller& caller, NodeId node, NodeId new_parent,
+            const char* new_name, EntryReply reply) override;
+  void Open(const Caller& caller, NodeId node,
             const kernel::OpenRequest& request,
             kernel::OpenReply reply) override;
-  void Create(const kernel::Caller& caller, kernel::NodeId parent,
-              const char* name, mode_t mode, const kernel::OpenRequest& request,
-              kernel::CreateReply reply) override;
-  void Tmpfile(const kernel::Caller& caller, kernel::NodeId parent, mode_t mode,
-               const kernel::OpenRequest& request,
-               kernel::CreateReply reply) override;
-  void Read(const kernel::Caller& caller, kernel::NodeId node,
-            kernel::HandleId handle, size_t size, off_t offset,
-            kernel::DataReply reply) override;
-  void Write(const kernel::Caller& caller, kernel::NodeId node,
-             kernel::HandleId handle, std::string_view data, off_t offset,
-             bool kill_suidgid, kernel::WriteReply reply) override;
-  void Flush(const kernel::Caller& caller, kernel::NodeId node,
-             kernel::HandleId handle, uint64_t lock_owner,
-             kernel::StatusReply reply) override;
-  void Release(kernel::NodeId node, kernel::HandleId handle,
-               std::optional<uint64_t> flock_owner,
-               kernel::StatusReply reply) override;
-  void Fsync(const kernel::Caller& caller, kernel::NodeId node,
-             kernel::HandleId handle, bool data_only,
-             kernel::StatusReply reply) override;
-
-  void OpenDirectory(const kernel::Caller& caller, kernel::NodeId node,
+  void Create(const Caller& caller, NodeId parent, const char* name,
+              mode_t mode, const kernel::OpenRequest& request,
+              CreateReply reply) override;
+  void Tmpfile(const Caller& caller, NodeId parent, mode_t mode,
+               const kernel::OpenRequest& request, CreateReply reply) override;
+  void Read(const Caller& caller, NodeId node, HandleId handle, size_t size,
+            off_t offset, kernel::DataReply reply) override;
+  void Write(const Caller& caller, NodeId node, HandleId handle,
+             std::string_view data, off_t offset, bool kill_suidgid,
+             kernel::WriteReply reply) override;
+  void Flush(const Caller& caller, NodeId node, HandleId handle,
+             uint64_t lock_owner, StatusReply reply) override;
+  void Release(NodeId node, HandleId handle,
+               std::optional<uint64_t> flock_owner, StatusReply reply) override;
+  void Fsync(const Caller& caller, NodeId node, HandleId handle, bool data_only,
+             StatusReply reply) override;
+  void OpenDirectory(const Caller& caller, NodeId node,
                      kernel::OpenDirectoryReply reply) override;
-  void ReadDirectory(const kernel::Caller& caller, kernel::NodeId node,
-                     kernel::HandleId handle, off_t offset,
-                     kernel::DirectoryReply reply) override;
-  void ReleaseDirectory(kernel::NodeId node, kernel::HandleId handle,
-                        kernel::StatusReply reply) override;
-  void FsyncDirectory(const kernel::Caller& caller, kernel::NodeId node,
-                      kernel::HandleId handle, bool data_only,
-                      kernel::StatusReply reply) override;
-
-  void Statfs(const kernel::Caller& caller, kernel::NodeId node,
+  void ReadDirectory(const Caller& caller, NodeId node, HandleId handle,
+                     off_t offset, kernel::DirectoryReply reply) override;
+  void ReleaseDirectory(NodeId node, HandleId handle,
+                        StatusReply reply) override;
+  void FsyncDirectory(const Caller& caller, NodeId node, HandleId handle,
+                      bool data_only, StatusReply reply) override;
+  void Statfs(const Caller& caller, NodeId node,
               kernel::StatfsReply reply) override;
-  void Access(const kernel::Caller& caller, kernel::NodeId node, int mask,
-              kernel::StatusReply reply) override;
-
-  void SetXattr(const kernel::Caller& caller, kernel::NodeId node,
-                const char* name, std::string_view value, int flags,
-                kernel::StatusReply reply) override;
-  void GetXattr(const kernel::Caller& caller, kernel::NodeId node,
-                const char* name, size_t size,
-                kernel::XattrReply reply) override;
-  void ListXattr(const kernel::Caller& caller, kernel::NodeId node, size_t size,
+  void Access(const Caller& caller, NodeId node, int mask,
+              StatusReply reply) override;
+  void SetXattr(const Caller& caller, NodeId node, const char* name,
+                std::string_view value, int flags, StatusReply reply) override;
+  void GetXattr(const Caller& caller, NodeId node, const char* name,
+                size_t size, kernel::XattrReply reply) override;
+  void ListXattr(const Caller& caller, NodeId node, size_t size,
                  kernel::XattrReply reply) override;
-  void RemoveXattr(const kernel::Caller& caller, kernel::NodeId node,
-                   const char* name, kernel::StatusReply reply) override;
-
-  void GetLock(const kernel::Caller& caller, kernel::NodeId node,
-               kernel::HandleId handle, const kernel::LockRequest& request,
+  void RemoveXattr(const Caller& caller, NodeId node, const char* name,
+                   StatusReply reply) override;
+  void GetLock(const Caller& caller, NodeId node, HandleId handle,
+               const kernel::LockRequest& request,
                kernel::LockReply reply) override;
-  void SetLock(const kernel::Caller& caller, kernel::NodeId node,
-               kernel::HandleId handle, const kernel::LockRequest& request,
-               bool wait, kernel::StatusReply reply) override;
-  void Flock(const kernel::Caller& caller, kernel::NodeId node,
-             kernel::HandleId handle, uint64_t owner, int operation,
-             kernel::StatusReply reply) override;
-
-  void Fallocate(const kernel::Caller& caller, kernel::NodeId node,
-                 kernel::HandleId handle, int mode, off_t offset, off_t length,
-                 kernel::StatusReply reply) override;
-  void Lseek(const kernel::Caller& caller, kernel::NodeId node,
-             kernel::HandleId handle, off_t offset, int whence,
-             kernel::LseekReply reply) override;
-  void CopyFileRange(const kernel::Caller& caller, kernel::NodeId node_in,
-                     kernel::HandleId handle_in, off_t offset_in,
-                     kernel::NodeId node_out, kernel::HandleId handle_out,
+  void SetLock(const Caller& caller, NodeId node, HandleId handle,
+               const kernel::LockRequest& request, bool wait,
+               StatusReply reply) override;
+  void Flock(const Caller& caller, NodeId node, HandleId handle, uint64_t owner,
+             int operation, StatusReply reply) override;
+  void Fallocate(const Caller& caller, NodeId node, HandleId handle, int mode,
+                 off_t offset, off_t length, StatusReply reply) override;
+  void Lseek(const Caller& caller, NodeId node, HandleId handle, off_t offset,
+             int whence, kernel::LseekReply reply) override;
+  void CopyFileRange(const Caller& caller, NodeId node_in, HandleId handle_in,
+                     off_t offset_in, NodeId node_out, HandleId handle_out,
                      off_t offset_out, size_t length,
                      kernel::WriteReply reply) override;
-  void Ioctl(const kernel::Caller& caller, kernel::NodeId node,
-             kernel::HandleId handle, uint32_t command, bool directory,
-             std::string_view input, size_t output_size,
-             kernel::IoctlReply reply) override;
-  void Poll(const kernel::Caller& caller, kernel::NodeId node,
-            kernel::HandleId handle, kernel::PollReply reply) override;
+  void Ioctl(const Caller& caller, NodeId node, HandleId handle,
+             uint32_t command, bool directory, std::string_view input,
+             size_t output_size, kernel::IoctlReply reply) override;
+  void Poll(const Caller& caller, NodeId node, HandleId handle,
+            kernel::PollReply reply) override;
 
  private:
   using Actor = ViewActor;
@@ -228,7 +210,7 @@ class View : public kernel::Operations {
 
   // view.cc
   // The node that the actor means by `id`. Null where there is none.
-  Ref<Node> FindNode(const Actor& actor, kernel::NodeId id) const;
+  Ref<Node> FindNode(const Actor& actor, NodeId id) const;
   Ref<Node> RootOf(uint32_t user) const;
 
   // view_judge.cc
@@ -277,10 +259,10 @@ class View : public kernel::Operations {
   static absl::Status Verdict(const Actor& actor, const policy::Object& object,
                               const policy::Decision& decision);
   // Counts and records a request that was refused, where that was a denial.
-  void CountDenied(const Actor& actor, uint32_t opcode, kernel::NodeId node,
+  void CountDenied(const Actor& actor, uint32_t opcode, NodeId node,
                    std::string_view name, const absl::Status& status);
   // Records only.
-  void AuditDenied(const Actor& actor, uint32_t opcode, kernel::NodeId node,
+  void AuditDenied(const Actor& actor, uint32_t opcode, NodeId node,
                    std::string_view name, const absl::Status& status) const;
   void AuditRedacted(const Actor& actor, const Node& node,
                      const policy::Decision& decision) const;
@@ -294,12 +276,12 @@ class View : public kernel::Operations {
 
   // view_lookup.cc
   // Where it is, and whether the actor may know: the lower tree is not asked.
-  absl::StatusOr<Target> Aim(const Actor& actor, kernel::NodeId parent,
+  absl::StatusOr<Target> Aim(const Actor& actor, NodeId parent,
                              const char* name);
   absl::StatusOr<Target> AimAt(const Actor& actor, Ref<Node> parent,
                                const char* name);
   // The same, and what stands there.
-  absl::StatusOr<Target> Resolve(const Actor& actor, kernel::NodeId parent,
+  absl::StatusOr<Target> Resolve(const Actor& actor, NodeId parent,
                                  const char* name);
   absl::StatusOr<Target> ResolveAt(const Actor& actor, Ref<Node> parent,
                                    const char* name);
@@ -318,17 +300,16 @@ class View : public kernel::Operations {
   bool IsShownDifferently(const Actor& actor,
                           const policy::Location& location) const;
   // Whether the kernel may keep that there is no such name.
-  bool KeepsAbsence(const Actor& actor, kernel::NodeId parent,
+  bool KeepsAbsence(const Actor& actor, NodeId parent,
                     std::string_view name) const;
   // The actor's node for the target, with one lookup more, and its entry.
   Ref<Node> EnterNode(const Actor& actor, const Target& target,
                       kernel::Entry& entry);
   // Enters and answers; takes the node back if the kernel did not take it.
-  void ReplyEntry(const Actor& actor, const Target& target,
-                  kernel::EntryReply reply);
-  void LookupDot(const Actor& actor, kernel::NodeId node, std::string_view name,
-                 kernel::EntryReply reply);
-  void DropNode(kernel::NodeId node, uint64_t lookups);
+  void ReplyEntry(const Actor& actor, const Target& target, EntryReply reply);
+  void LookupDot(const Actor& actor, NodeId node, std::string_view name,
+                 EntryReply reply);
+  void DropNode(NodeId node, uint64_t lookups);
   // Whether the kernel knows the name for what stands there now, or not at all.
   bool AsTold(const Target& target) const;
   void Told(const Target& target, const Ref<Node>& node);
@@ -341,7 +322,7 @@ class View : public kernel::Operations {
                                   int own_writers, const struct stat& stat,
                                   const Facts& facts) const;
   bool SeesAlone(const Actor& actor, const Node& node) const;
-  absl::Status ApplyAttributes(const Actor& actor, const kernel::Caller& caller,
+  absl::Status ApplyAttributes(const Actor& actor, const Caller& caller,
                                const Ref<Node>& node, const Handle* handle,
                                const kernel::SetAttributes& values);
   static bool HasPassthroughWriter(Node& node);
@@ -356,10 +337,10 @@ class View : public kernel::Operations {
   void NameChanged(LowerNode& parent, std::string_view name) const;
   // Answers with the entry of what `make` makes; it gets the parent's
   // descriptor.
-  void MakeName(const kernel::Caller& caller, kernel::NodeId parent,
-                const char* name, mode_t type, policy::Operation operation,
+  void MakeName(const Caller& caller, NodeId parent, const char* name,
+                mode_t type, policy::Operation operation,
                 const std::function<absl::Status(int parent)>& make,
-                kernel::EntryReply reply);
+                EntryReply reply);
   // What was made there, after `changes` (LowerTree::nomedia_changes()).
   absl::Status RefreshMade(const Actor& actor, Target& target, mode_t type,
                            uint64_t changes);
@@ -368,8 +349,8 @@ class View : public kernel::Operations {
                        const absl::Status& status);
   absl::Status CheckMake(const Actor& actor, const Target& target, mode_t type,
                          policy::Operation operation) const;
-  void RemoveName(const kernel::Caller& caller, kernel::NodeId parent,
-                  const char* name, bool directory, kernel::StatusReply reply);
+  void RemoveName(const Caller& caller, NodeId parent, const char* name,
+                  bool directory, StatusReply reply);
   // view_rename.cc
   static bool IsDirectoryAt(const Target& target);
   absl::Status RenameLocked(const Actor& actor, Target& from, Target& to,
@@ -411,15 +392,15 @@ class View : public kernel::Operations {
   void LeaveMode(Handle& handle);
   void CloseHandle(const std::shared_ptr<Handle>& handle,
                    std::optional<uint64_t> flock_owner);
-  absl::Status TruncateForOpen(const kernel::Caller& caller,
-                               const Ref<Node>& node, bool kill_suidgid);
+  absl::Status TruncateForOpen(const Caller& caller, const Ref<Node>& node,
+                               bool kill_suidgid);
   static std::string FallbackReason(int error);
   // view_create.cc
-  absl::StatusOr<kernel::Fd> MakeFile(const kernel::Caller& caller,
-                                      const Actor& actor, int parent,
-                                      const char* name, const NewFile& file);
+  absl::StatusOr<kernel::Fd> MakeFile(const Caller& caller, const Actor& actor,
+                                      int parent, const char* name,
+                                      const NewFile& file);
   // Judges and makes it as one, as far as moves of directories go.
-  absl::StatusOr<kernel::Fd> JudgeAndMake(const kernel::Caller& caller,
+  absl::StatusOr<kernel::Fd> JudgeAndMake(const Caller& caller,
                                           const Actor& actor, Target& target,
                                           const NewFile& file,
                                           policy::Decision& decision);
@@ -430,11 +411,9 @@ class View : public kernel::Operations {
   static void TakeBackMade(const Target& target);
   void ReplyCreated(const Actor& actor, Target& target, kernel::Fd fd,
                     const kernel::OpenRequest& request,
-                    const policy::Decision& decision,
-                    kernel::CreateReply reply);
+                    const policy::Decision& decision, CreateReply reply);
   void OpenExisting(const Actor& actor, Target& target,
-                    const kernel::OpenRequest& request,
-                    kernel::CreateReply reply);
+                    const kernel::OpenRequest& request, CreateReply reply);
   absl::StatusOr<policy::Decision> CheckCreate(const Actor& actor,
                                                const Target& target,
                                                const Intent& intent) const;
@@ -446,28 +425,26 @@ class View : public kernel::Operations {
   absl::Status Recheck(const Handle& handle) const;
 
   // view_io.cc
-  absl::Status ClearSetIdUnlessRoot(const kernel::Caller& caller, int fd) const;
-  absl::StatusOr<std::shared_ptr<Handle>> FileFor(kernel::HandleId handle,
+  absl::Status ClearSetIdUnlessRoot(const Caller& caller, int fd) const;
+  absl::StatusOr<std::shared_ptr<Handle>> FileFor(HandleId handle,
                                                   bool write) const;
 
   // view_directory.cc
   // Adds entries until the reply is full or the directory ends.
   absl::Status FillDirectory(const Actor& actor, DirectoryHandle& directory,
                              off_t offset, kernel::DirectoryReply& reply,
-                             std::vector<kernel::NodeId>& entered);
+                             std::vector<NodeId>& entered);
   enum class Added { kYes, kSkipped, kFull };
   Added AddName(const Actor& actor, const Facts& parent,
                 const Ref<Node>& directory, const DirectoryName& name,
-                kernel::DirectoryReply& reply,
-                std::vector<kernel::NodeId>& entered);
+                kernel::DirectoryReply& reply, std::vector<NodeId>& entered);
   static kernel::Entry DotEntry(ino_t inode);
   bool ListsForAll(const Actor& actor, const policy::Location& directory) const;
 
   // view_coherence.cc
   // Tells the other views' kernels, and this one's of its other nodes, that the
   // attributes (with `data` the cached pages) changed. Before the reply.
-  void InvalidateElsewhere(const LowerNode& lower, kernel::NodeId own,
-                           bool data) const;
+  void InvalidateElsewhere(const LowerNode& lower, NodeId own, bool data) const;
   // The same, this node included.
   void InvalidateEverywhere(const LowerNode& lower, bool data) const;
   // Tells other views of a name and its directory. Before the reply: who is
@@ -481,12 +458,11 @@ class View : public kernel::Operations {
   bool IsLeftBehind(Node& node) const;
   // A name that moved there keeps no time that it may be cached for. Before the
   // reply, where the kernel has epochs.
-  void ForgetTimeouts(kernel::NodeId parent, std::string_view name) const;
+  void ForgetTimeouts(NodeId parent, std::string_view name) const;
   // A lower file lost this name; with `gone` its last: no backing id is kept.
   // `known`: the node that this view's kernel took the name for, and has
   // counted it off; 0: none.
-  void AfterRemoved(const Ref<LowerNode>& lower, bool gone,
-                    kernel::NodeId known) const;
+  void AfterRemoved(const Ref<LowerNode>& lower, bool gone, NodeId known) const;
 
   const VolumeContext context_;
   const ViewIdentity identity_;

@@ -32,7 +32,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "fuse_kernel.h"
-#include "fused/lower_node.h"
+#include "fused/lower_tree.h"
 #include "fused/rules.h"
 #include "fused/testing/mounted_view.h"
 #include "fused/testing/snapshot.h"

@@ -18,6 +18,7 @@
 #include "fused/grants.h"
 #include "fused/handle.h"
 #include "fused/lower_node.h"
+#include "fused/lower_tree.h"
 #include "fused/media/tree.h"
 #include "fused/metrics/registry.h"
 #include "fused/metrics/requests.h"

@@ -102,7 +102,8 @@ TEST_F(LowerEventsTest, LeavesOutWhatIsWrittenOnOneMount) {
   // Names are told of all the same, and what is written elsewhere.
   ASSERT_TRUE(Fd(openat(own->get(), "b", O_CREAT | O_RDONLY, 0600)).valid());
   scratch_.MakeFile("a", "xx");
-  EXPECT_THAT(Told(), ElementsAre(Of(Kind::kMade, "b"), Of(Kind::kChanged, "a")));
+  EXPECT_THAT(Told(),
+              ElementsAre(Of(Kind::kMade, "b"), Of(Kind::kChanged, "a")));
 }
 
 TEST(ParseLowerEventsTest, RefusesWhatIsCutShort) {

@@ -15,6 +15,7 @@
 #include "absl/status/status_matchers.h"
 #include "absl/status/statusor.h"
 #include "fused/lower_node.h"
+#include "fused/lower_tree.h"
 #include "fused/testing/snapshot.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "fused/lower_node.h"
+#include "fused/lower_tree.h"
 #include "fused/rules.h"
 #include "fused/testing/mounted_view.h"
 #include "fused/view.h"
