@@ -65,8 +65,7 @@ class View : public kernel::Operations {
   // No request will be served any more: takes back what waits for a lock, so
   // that Close() of this view or another grants it to nobody.
   void CancelWaits();
-  // The superblock is gone and no request under way: lets go of all handles,
-  // locks, backing ids and nodes. Idempotent.
+  // The superblock is gone, no request under way: lets go of all. Idempotent.
   void Close();
 
   // Waits for INIT. False: `timeout` ran out.
@@ -76,8 +75,7 @@ class View : public kernel::Operations {
   // Why no open is given to the kernel; empty where opens are. After INIT.
   std::string passthrough_reason() const;
 
-  // After a change of rules, for kernels without epochs: all names that the
-  // kernel may hold, from the places that are known.
+  // For kernels without epochs: all names that one may hold, as far as known.
   void ExpireAllNames() const;
 
   const ViewIdentity& identity() const { return identity_; }
