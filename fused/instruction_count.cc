@@ -32,9 +32,11 @@ class LentCode {
  public:
   LentCode() : begin_(getauxval(AT_SYSINFO_EHDR)) {
     if (begin_ == 0) return;
+    // NOLINTBEGIN(performance-no-int-to-ptr): the kernel says where by a number
     const auto* const elf = reinterpret_cast<const Elf64_Ehdr*>(begin_);
     const auto* const segments =
         reinterpret_cast<const Elf64_Phdr*>(begin_ + elf->e_phoff);
+    // NOLINTEND(performance-no-int-to-ptr)
     for (int i = 0; i < elf->e_phnum; ++i) {
       if (segments[i].p_type == PT_LOAD) {
         end_ =

@@ -73,7 +73,7 @@ class SmallHandle {
       return;
     }
     const auto* const copy = new kernel::FileHandle(handle);
-    std::memcpy(bytes_, &copy, sizeof(copy));
+    std::memcpy(bytes_, &copy, sizeof(void*));
     size_ = kElsewhere;
   }
 
@@ -83,7 +83,7 @@ class SmallHandle {
 
   const kernel::FileHandle* elsewhere() const {
     const kernel::FileHandle* handle = nullptr;
-    std::memcpy(&handle, bytes_, sizeof(handle));
+    std::memcpy(&handle, bytes_, sizeof(void*));
     return handle;
   }
   void Clear() {

@@ -14,11 +14,13 @@ namespace fused {
 // block for each object and a pointer for each use: where there are a million
 // objects, that is a fifth of them.
 class RefCounted {
+ public:
+  RefCounted& operator=(const RefCounted&) = delete;
+
  protected:
   RefCounted() = default;
   // A copy is another object, which nobody uses yet.
   RefCounted(const RefCounted&) {}
-  RefCounted& operator=(const RefCounted&) = delete;
   ~RefCounted() = default;
 
  private:
