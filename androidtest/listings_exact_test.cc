@@ -158,8 +158,13 @@ class ListingsExactTest : public DeviceTest {
         failure = response.ShortDebugString();
       }
       clock_->acknowledged = version;
-      // Some come while the kernel has kept no listing yet, some when it has.
-      absl::SleepFor(absl::Microseconds(version % 8 * 300));
+      // Some come while the kernel has kept no listing yet, some when it has:
+      // the next waits for so many answers to something else.
+      control::v1::Request other;
+      other.mutable_status();
+      for (uint64_t i = 0; i < version % 8 && failure.empty(); ++i) {
+        if (!control.Ask(other).has_value()) failure = "no status";
+      }
       if (std::any_of(listers_.begin(), listers_.end(),
                       [](const App& app) { return app.Answered(); })) {
         break;
