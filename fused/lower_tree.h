@@ -102,6 +102,19 @@ class LowerTree {
   }
   void BumpGeneration() { generation_.fetch_add(1, std::memory_order_acq_rel); }
 
+  // How often anybody was told that attributes have changed. Who has found a
+  // file, and is to tell its kernel of it, has to look again where they have
+  // grown until he can be told.
+  struct Tellings {
+    uint64_t directories = 0;
+    uint64_t others = 0;
+  };
+  Tellings tellings() const {
+    return {tellings_[1].load(), tellings_[0].load()};
+  }
+  // To be called before it is looked who is to be told.
+  void NoteTelling(bool directory) { ++tellings_[directory ? 1 : 0]; }
+
   uint64_t nomedia_changes() const {
     return nomedia_changes_.load(std::memory_order_acquire);
   }
@@ -239,6 +252,8 @@ class LowerTree {
   static constexpr size_t kChanges = 1024;
   std::atomic<uint64_t> changes_[kChanges] = {};
   std::atomic<uint64_t> nomedia_changes_{1};
+  // Of all but directories, and of directories; no count is 0.
+  std::atomic<uint64_t> tellings_[2] = {1, 1};
   std::atomic<uint64_t> moves_begun_{0};
   std::atomic<uint64_t> moves_over_{0};
   std::atomic<size_t> held_{0};

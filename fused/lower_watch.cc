@@ -122,6 +122,11 @@ void LowerWatch::Handle(const kernel::LowerEvent& event) {
     return;
   }
   for (LowerTree* const tree : trees_.All()) {
+    // Somebody may just have found what nobody knew before.
+    tree->NoteTelling(true);
+    tree->NoteTelling(false);
+  }
+  for (LowerTree* const tree : trees_.All()) {
     if (event.kind == Kind::kChanged) {
       const Ref<LowerNode> node =
           event.object.has_value() ? tree->FindKnown(*event.object) : nullptr;

@@ -48,6 +48,7 @@ bool HidesNames(const policy::Snapshot& snapshot, const Peer& peer,
 
 void Telling::Attributes(const LowerNode& lower, const Sighting& own,
                          bool data) const {
+  lower.tree().NoteTelling(lower.is_directory());
   if (!lower.SeenElsewhere(own)) return;
   for (const Sighting& sighting : lower.sightings()) {
     if (sighting == own) continue;
@@ -56,15 +57,16 @@ void Telling::Attributes(const LowerNode& lower, const Sighting& own,
     if (session == nullptr) continue;
     // Attributes only, at once: with data the kernel waits for page locks,
     // which a request may hold.
-    session->InvalidateInode(sighting.node, false).IgnoreError();
+    AttributesIn(lower, sighting, *session);
     if (data) worker_.PostInode(session, sighting.node, true);
   }
 }
 
 void Telling::AttributesOfDirectory(LowerNode& directory,
                                     const Sighting& own) const {
-  if (!directory.SeenElsewhere(own)) return;
   if (rules_ == nullptr) return Attributes(directory, own, false);
+  directory.tree().NoteTelling(true);
+  if (!directory.SeenElsewhere(own)) return;
   const std::shared_ptr<const policy::Snapshot> snapshot = rules_->snapshot();
   const policy::Location location = directory.Classify(*snapshot).location;
   for (const Sighting& sighting : directory.sightings()) {
@@ -74,7 +76,21 @@ void Telling::AttributesOfDirectory(LowerNode& directory,
     const std::shared_ptr<kernel::Session> session =
         LiveSession(*sighting.peer);
     if (session == nullptr) continue;
-    session->InvalidateInode(sighting.node, false).IgnoreError();
+    AttributesIn(directory, sighting, *session);
+  }
+}
+
+void Telling::AttributesIn(const LowerNode& lower, const Sighting& sighting,
+                           kernel::Session& session) const {
+  const absl::StatusOr<bool> known = session.DropAttributes(sighting.node);
+  if (known.value_or(true)) return;
+  // It has forgotten the node; or it is about to learn of it, with the
+  // attributes from before.
+  const Place place = lower.place();
+  if (place.parent == nullptr) return;
+  for (const kernel::NodeId parent : place.parent->NodesIn(*sighting.peer)) {
+    worker_.PostLookup(sighting.peer->session(), parent, place.name,
+                       sighting.node);
   }
 }
 

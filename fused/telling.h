@@ -58,6 +58,9 @@ class Telling {
 
  private:
   void AllOf(const Peer& peer) const;
+  // What one view's kernel has of the attributes.
+  void AttributesIn(const LowerNode& lower, const Sighting& sighting,
+                    kernel::Session& session) const;
 
   kernel::InvalidationWorker& worker_;
   const Rules* const rules_;

@@ -301,10 +301,9 @@ class View : public kernel::Operations {
   bool KeepsAbsence(const Actor& actor, NodeId parent,
                     std::string_view name) const;
   // The actor's node for the target, with one lookup more, and its entry.
-  Ref<Node> EnterNode(const Actor& actor, const Target& target,
-                      kernel::Entry& entry);
+  Ref<Node> EnterNode(const Actor& actor, Target& target, kernel::Entry& entry);
   // Enters and answers; takes the node back if the kernel did not take it.
-  void ReplyEntry(const Actor& actor, const Target& target, EntryReply reply);
+  void ReplyEntry(const Actor& actor, Target& target, EntryReply reply);
   void LookupDot(const Actor& actor, NodeId node, std::string_view name,
                  EntryReply reply);
   void DropNode(NodeId node, uint64_t lookups);

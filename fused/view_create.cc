@@ -111,6 +111,7 @@ absl::StatusOr<kernel::Fd> View::JudgeAndMake(const kernel::Caller& caller,
   }
   if (!fd.ok()) return fd;
   NameChanged(*target.parent->lower, target.name);
+  target.tellings = target.parent->lower->tree().tellings();
   // Before anything else can take the name.
   absl::StatusOr<LowerTree::Found> made =
       target.parent->lower->tree().InternMade(*fd, target.parent->lower,
@@ -176,9 +177,11 @@ void View::ReplyCreated(const Actor& actor, Target& target, kernel::Fd fd,
     return reply.Error(opened.status());
   }
   // The handle that was just made is this view's own writer.
+  const bool up_to_date = entry.attributes.cache;
   entry.attributes = AttributesOf(actor, *target.lower,
                                   node->writers.load(std::memory_order_acquire),
                                   target.stat, target.facts);
+  entry.attributes.cache = entry.attributes.cache && up_to_date;
   if (!reply.Send(entry, *opened->flags)) {
     files_.Remove(opened->handle->record.id);
     CloseHandle(opened->handle, std::nullopt);
@@ -290,6 +293,7 @@ void View::Tmpfile(const kernel::Caller& caller, kernel::NodeId parent,
   if (!fd.valid()) return reply.Error(kernel::ErrnoStatus(errno));
   absl::StatusOr<kernel::Fd> path = kernel::OpenPath(fd.get());
   if (!path.ok()) return reply.Error(path.status());
+  target.tellings = target.parent->lower->tree().tellings();
   absl::StatusOr<LowerTree::Found> found =
       target.parent->lower->tree().Intern(*std::move(path));
   if (!found.ok()) return reply.Error(found.status());

@@ -17,6 +17,21 @@ using policy::Operation;
 
 bool IsDot(std::string_view name) { return name == "." || name == ".."; }
 
+// Of a node by which the view can be told of what becomes of it: whether the
+// target's attributes are those that were there then, or come later. Before
+// that nobody could tell it.
+bool IsUpToDate(ViewTarget& target) {
+  LowerNode& lower = *target.lower;
+  const LowerTree::Tellings now = lower.tree().tellings();
+  if (lower.is_directory() ? now.directories == target.tellings.directories
+                           : now.others == target.tellings.others) {
+    return true;
+  }
+  const absl::StatusOr<struct stat> stat = lower.Stat();
+  if (stat.ok()) target.stat = *stat;
+  return stat.ok();
+}
+
 }  // namespace
 
 absl::StatusOr<View::Target> View::Resolve(const Actor& actor,
@@ -124,6 +139,7 @@ absl::Status View::Refresh(const Actor& actor, Target& target) {
   const bool known =
       told_.Find(ToldNames::KeyOf(target.parent->id(), target.name))
           .has_value();
+  target.tellings = target.parent->lower->tree().tellings();
   // Its place is where it stands, whichever spelling led there.
   absl::StatusOr<LowerTree::Found> found = target.parent->lower->tree().Lookup(
       target.parent->lower, target.place_name().data(), known);
@@ -184,7 +200,7 @@ bool View::KeepsAbsence(const Actor& actor, kernel::NodeId parent,
       actor.snapshot->Child(node->Classify(*actor.snapshot).location, name));
 }
 
-Ref<Node> View::EnterNode(const Actor& actor, const Target& target,
+Ref<Node> View::EnterNode(const Actor& actor, Target& target,
                           kernel::Entry& entry) {
   LowerNode& lower = *target.lower;
   NodeKey key;
@@ -210,13 +226,15 @@ Ref<Node> View::EnterNode(const Actor& actor, const Target& target,
   // The root's is fixed.
   if (node->id() != kernel::kRootNode) entry.generation = generation_;
   entry.cache_name = cache_name;
+  const bool up_to_date = IsUpToDate(target);
   entry.attributes =
       AttributesOf(actor, lower, node->writers.load(std::memory_order_acquire),
                    target.stat, target.facts);
+  entry.attributes.cache = entry.attributes.cache && up_to_date;
   return node;
 }
 
-void View::ReplyEntry(const Actor& actor, const Target& target,
+void View::ReplyEntry(const Actor& actor, Target& target,
                       kernel::EntryReply reply) {
   kernel::Entry entry;
   EnterNode(actor, target, entry);
@@ -280,6 +298,7 @@ void View::LookupDot(const Actor& actor, kernel::NodeId node_id,
     target.lower = node->lower->place().parent;
     if (target.lower == nullptr) target.lower = node->lower->tree().root();
   }
+  target.tellings = target.lower->tree().tellings();
   absl::StatusOr<struct stat> stat = target.lower->Stat();
   if (!stat.ok()) return reply.Error(stat.status());
   // Removed, and held by others.

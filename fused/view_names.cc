@@ -58,6 +58,7 @@ void View::NameChanged(LowerNode& parent, std::string_view name) const {
 absl::Status View::RefreshMade(const Actor& actor, Target& target, mode_t type,
                                uint64_t changes) {
   if (S_ISDIR(type) && !posix()) {
+    target.tellings = target.parent->lower->tree().tellings();
     // It need not be looked whether a `.nomedia` is in it.
     absl::StatusOr<LowerTree::Found> found =
         target.parent->lower->tree().Lookup(target.parent->lower,
@@ -140,6 +141,8 @@ void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
   if (status.ok()) status = SettleMade(actor, *target);
   if (!status.ok()) return reply.Error(status);
   TellName(*target->parent, name, NameChange::kMade);
+  // That was nothing new about the one that was made.
+  ++target->tellings.directories;
   ReplyEntry(actor, *target, std::move(reply));
 }
 

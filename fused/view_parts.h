@@ -118,6 +118,8 @@ struct ViewTarget {
   // Null: nothing is there.
   Ref<LowerNode> lower;
   struct stat stat = {};
+  // From before `stat`.
+  LowerTree::Tellings tellings;
   Facts facts;  // where `lower` is not null
   // Of what was made: what the media index has to keep before it is told.
   uint64_t recorded = 0;

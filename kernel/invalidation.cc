@@ -33,7 +33,15 @@ namespace {
 // then is its own session: for the others there is another thread.
 constexpr absl::Duration kStuck = absl::Milliseconds(100);
 
-enum class Kind { kEntry, kRemoved, kAttributes, kData, kListing, kEpoch };
+enum class Kind {
+  kEntry,
+  kRemoved,
+  kLookup,
+  kAttributes,
+  kData,
+  kListing,
+  kEpoch
+};
 
 bool IsName(Kind kind) {
   return kind == Kind::kEntry || kind == Kind::kRemoved;
@@ -42,13 +50,15 @@ bool IsName(Kind kind) {
 // What is to be told. Two that are equal are told once.
 struct Item {
   Kind kind = Kind::kEpoch;
-  NodeId node = 0;   // of an entry: the parent
-  std::string name;  // of an entry
+  NodeId node = 0;    // of an entry and of a lookup: the parent
+  std::string name;   // of these
+  NodeId looked = 0;  // of a lookup: what was found
 
   friend bool operator==(const Item&, const Item&) = default;
   template <typename H>
   friend H AbslHashValue(H h, const Item& item) {
-    return H::combine(std::move(h), item.kind, item.node, item.name);
+    return H::combine(std::move(h), item.kind, item.node, item.name,
+                      item.looked);
   }
 };
 
@@ -82,11 +92,11 @@ struct Lane {
       case Kind::kEntry:
         // Makes the kernel ask for every name again, but does not reach the
         // inodes of open files.
-        return known.contains(Item{Kind::kEpoch, 0, {}}) ||
-               known.contains(Item{Kind::kRemoved, item.node, item.name});
+        return known.contains(Item{Kind::kEpoch, 0, {}, 0}) ||
+               known.contains(Item{Kind::kRemoved, item.node, item.name, 0});
       case Kind::kAttributes:
-        return known.contains(Item{Kind::kData, item.node, {}}) ||
-               known.contains(Item{Kind::kListing, item.node, {}});
+        return known.contains(Item{Kind::kData, item.node, {}, 0}) ||
+               known.contains(Item{Kind::kListing, item.node, {}, 0});
       default:
         return false;
     }
@@ -124,8 +134,8 @@ struct Lane {
 struct InvalidationWorker::Impl {
   explicit Impl(const Options& given) : options(given) {}
 
-  void Post(const std::weak_ptr<Session>& session, Kind kind, NodeId node,
-            std::string_view name) ABSL_LOCKS_EXCLUDED(mu);
+  void Post(const std::weak_ptr<Session>& session, Item item)
+      ABSL_LOCKS_EXCLUDED(mu);
   // Sends what comes, one item of a session at a time.
   void Work() ABSL_LOCKS_EXCLUDED(mu);
   // Adds a thread where all others are stuck.
@@ -150,12 +160,10 @@ struct InvalidationWorker::Impl {
 };
 
 void InvalidationWorker::Impl::Post(const std::weak_ptr<Session>& session,
-                                    Kind kind, NodeId node,
-                                    std::string_view name) {
+                                    Item item) {
   // Held to the end: the last reference is better dropped by its owner.
   const std::shared_ptr<Session> live = session.lock();
   if (live == nullptr || !live->initialized()) return;
-  Item item{kind, node, std::string(name)};
   absl::MutexLock lock(&mu);
   if (stopping) return;
   std::unique_ptr<Lane>& lane = lanes[live->id()];
@@ -170,10 +178,10 @@ void InvalidationWorker::Impl::Post(const std::weak_ptr<Session>& session,
   const bool was_idle = lane->items.empty() && lane->sending == 0;
   const bool can_epoch =
       live->connection().inc_epoch || options.expire_all != nullptr;
-  if (IsName(kind) && can_epoch && lane->names >= options.limit) {
+  if (IsName(item.kind) && can_epoch && lane->names >= options.limit) {
     lane->DropNames();
     ++stats.overflows;
-    item = Item{Kind::kEpoch, 0, {}};
+    item = Item{Kind::kEpoch, 0, {}, 0};
   }
   lane->Push(++last_number, std::move(item));
   if (was_idle) turns.push_back(live->id());
@@ -188,6 +196,11 @@ void InvalidationWorker::Impl::Send(Session& session, const Item& item) {
       break;
     case Kind::kRemoved:
       status = session.InvalidateEntry(item.node, item.name);
+      break;
+    case Kind::kLookup:
+      // The first waits for the directory's lock.
+      status = session.ExpireEntry(item.node, item.name);
+      status.Update(session.InvalidateInode(item.looked, false));
       break;
     case Kind::kAttributes:
       status = session.InvalidateInode(item.node, false);
@@ -222,6 +235,7 @@ void InvalidationWorker::Impl::Count(const Queued& sent) {
   switch (sent.item.kind) {
     case Kind::kEntry:
     case Kind::kRemoved:
+    case Kind::kLookup:
       ++stats.entries;
       break;
     case Kind::kAttributes:
@@ -329,26 +343,32 @@ void InvalidationWorker::Stop() {
 
 void InvalidationWorker::PostEntry(const std::weak_ptr<Session>& session,
                                    NodeId parent, std::string_view name) {
-  impl_->Post(session, Kind::kEntry, parent, name);
+  impl_->Post(session, {Kind::kEntry, parent, std::string(name), 0});
 }
 
 void InvalidationWorker::PostRemoved(const std::weak_ptr<Session>& session,
                                      NodeId parent, std::string_view name) {
-  impl_->Post(session, Kind::kRemoved, parent, name);
+  impl_->Post(session, {Kind::kRemoved, parent, std::string(name), 0});
+}
+
+void InvalidationWorker::PostLookup(const std::weak_ptr<Session>& session,
+                                    NodeId parent, std::string_view name,
+                                    NodeId node) {
+  impl_->Post(session, {Kind::kLookup, parent, std::string(name), node});
 }
 
 void InvalidationWorker::PostInode(const std::weak_ptr<Session>& session,
                                    NodeId node, bool data) {
-  impl_->Post(session, data ? Kind::kData : Kind::kAttributes, node, {});
+  impl_->Post(session, {data ? Kind::kData : Kind::kAttributes, node, {}, 0});
 }
 
 void InvalidationWorker::PostListing(const std::weak_ptr<Session>& session,
                                      NodeId directory) {
-  impl_->Post(session, Kind::kListing, directory, {});
+  impl_->Post(session, {Kind::kListing, directory, {}, 0});
 }
 
 void InvalidationWorker::PostEpoch(const std::weak_ptr<Session>& session) {
-  impl_->Post(session, Kind::kEpoch, 0, {});
+  impl_->Post(session, {Kind::kEpoch, 0, {}, 0});
 }
 
 bool InvalidationWorker::Sync(absl::Duration timeout) {

@@ -75,6 +75,11 @@ class InvalidationWorker {
   // fs/dcache.c).
   void PostRemoved(const std::weak_ptr<Session>& session, NodeId parent,
                    std::string_view name);
+  // Attributes of a node of which the kernel may be about to take older ones,
+  // from the answer to a lookup of `name` that is on its way: it is waited for
+  // (a lookup holds the directory) and the name looked up again.
+  void PostLookup(const std::weak_ptr<Session>& session, NodeId parent,
+                  std::string_view name, NodeId node);
   // Attributes, and with `data` cached pages and mappings too.
   void PostInode(const std::weak_ptr<Session>& session, NodeId node, bool data);
   // What the kernel has kept of a directory's listing, or is about to keep of

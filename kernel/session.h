@@ -121,6 +121,9 @@ class Session {
   // and mappings. Takes no lock in the kernel without `data`, so that it may
   // be sent while a request is unanswered. ENOENT (nothing cached) is OK.
   absl::Status InvalidateInode(NodeId node, bool data);
+  // As InvalidateInode() without `data`. False: the kernel does not know the
+  // node; or not yet, where the answer that tells of it is on its way.
+  absl::StatusOr<bool> DropAttributes(NodeId node);
   // Drops a name. Takes the parent's lock in the kernel: only for the
   // InvalidationWorker, for it deadlocks against an unanswered LOOKUP in the
   // directory until that is answered.
@@ -144,6 +147,9 @@ class Session {
   void ServeInit(const fuse_in_header& header, std::string_view packet);
   void PassToLibfuse(const fuse_in_header& header, std::string_view packet);
   absl::Status Notify(int code, std::string_view fixed, std::string_view name);
+  // False: what it is about is not known.
+  absl::StatusOr<bool> NotifyKnown(int code, std::string_view fixed,
+                                   std::string_view name);
   absl::Status NotifyEntry(NodeId parent, std::string_view name,
                            uint32_t flags);
 

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "kernel/core.h"
 #include "kernel/libfuse.h"
 #include "kernel/session.h"
@@ -14,8 +15,24 @@
 
 namespace fused::kernel {
 
-absl::Status Session::Notify(int code, std::string_view fixed,
-                             std::string_view name) {
+namespace {
+
+fuse_notify_inval_inode_out Inode(NodeId node, bool data) {
+  fuse_notify_inval_inode_out out = {};
+  out.ino = node;
+  out.off = data ? 0 : -1;
+  out.len = 0;
+  return out;
+}
+
+std::string_view Bytes(const fuse_notify_inval_inode_out& out) {
+  return {reinterpret_cast<const char*>(&out), sizeof(out)};
+}
+
+}  // namespace
+
+absl::StatusOr<bool> Session::NotifyKnown(int code, std::string_view fixed,
+                                          std::string_view name) {
   if (!initialized()) return ErrnoStatus(ENOTCONN);
   fuse_out_header header = {};
   header.error = code;
@@ -31,17 +48,21 @@ absl::Status Session::Notify(int code, std::string_view fixed,
   }
   const int error = core_->Write(parts, 4);
   // Nothing cached under it.
-  if (error == 0 || error == ENOENT) return absl::OkStatus();
+  if (error == 0 || error == ENOENT) return error == 0;
   return ErrnoStatus(error);
 }
 
+absl::Status Session::Notify(int code, std::string_view fixed,
+                             std::string_view name) {
+  return NotifyKnown(code, fixed, name).status();
+}
+
 absl::Status Session::InvalidateInode(NodeId node, bool data) {
-  fuse_notify_inval_inode_out out = {};
-  out.ino = node;
-  out.off = data ? 0 : -1;
-  out.len = 0;
-  return Notify(FUSE_NOTIFY_INVAL_INODE,
-                {reinterpret_cast<const char*>(&out), sizeof(out)}, {});
+  return Notify(FUSE_NOTIFY_INVAL_INODE, Bytes(Inode(node, data)), {});
+}
+
+absl::StatusOr<bool> Session::DropAttributes(NodeId node) {
+  return NotifyKnown(FUSE_NOTIFY_INVAL_INODE, Bytes(Inode(node, false)), {});
 }
 
 absl::Status Session::NotifyEntry(NodeId parent, std::string_view name,
