@@ -181,9 +181,10 @@ class Run:
             forget_names()
         if work.before:
             system.client().ask("exec", self._words(work.before, system), path=system.place, count=1)
-        count = work.warm if first else min(work.warm, 64)
-        if count > 1 or first and count:
-            self._ask(work, system, count, 0)
+        # A read makes the kernel ask for attributes again: what is warm has to
+        # be warmed before each sample.
+        if work.warm > 1 or first and work.warm:
+            self._ask(work, system, work.warm, 0)
 
     def _has_enough(self, work, system):
         """A peer that takes a hundred times as long is not worth all rounds.

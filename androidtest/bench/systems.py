@@ -12,7 +12,7 @@ from lab import Client, Failed, NotOffered, detach, die_with_parent, is_mounted,
 
 PACKAGE, UID = "com.bench.files", 10100
 # Where the works are: a directory that takes files of every type.
-PLACE = "Download/bench"
+PLACE = "Download"
 START_SECONDS = 30
 
 

@@ -26,8 +26,8 @@ class Work:
     fields: tuple = ()
     count: int = 0
     arguments: tuple = ()
-    # Operations of an untimed run before the first sample; 64 at most before
-    # the others, and none where it is but one.
+    # Operations of an untimed run before each sample; where it is but one,
+    # before the first.
     warm: int = 64
     # A command before each sample, untimed.
     before: tuple = ()
