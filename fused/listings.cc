@@ -69,6 +69,13 @@ void Listings::Leave(kernel::NodeId directory, Reader& reader, bool opened) {
   if (known.keeping == 0 && !known.read) shard.directories.erase(found);
 }
 
+bool Listings::Has(kernel::NodeId directory) const {
+  const Shard& shard = ShardOf(directory);
+  absl::MutexLock lock(&shard.mutex);
+  const auto found = shard.directories.find(directory);
+  return found != shard.directories.end() && found->second.read;
+}
+
 bool Listings::Take(kernel::NodeId directory) {
   Shard& shard = ShardOf(directory);
   absl::MutexLock lock(&shard.mutex);

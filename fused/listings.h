@@ -66,6 +66,8 @@ class Listings {
   // The kernel did not take the answer to its open.
   void Abandon(kernel::NodeId directory, Reader& reader);
 
+  // Whether there may be something to take. To be asked after a change.
+  bool Has(kernel::NodeId directory) const;
   // What was listed holds no more; to be called when that is so for who reads
   // from now on. True: it is to be dropped.
   bool Take(kernel::NodeId directory);
@@ -110,6 +112,9 @@ class Listings {
   void Leave(kernel::NodeId directory, Reader& reader, bool opened);
 
   Shard& ShardOf(kernel::NodeId directory) {
+    return shards_[directory % kShards];
+  }
+  const Shard& ShardOf(kernel::NodeId directory) const {
     return shards_[directory % kShards];
   }
 

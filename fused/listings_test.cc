@@ -37,6 +37,20 @@ TEST_F(ListingsTest, TheFirstFillsAndOthersRead) {
   EXPECT_EQ(List(), DirectoryCache::kKept);
 }
 
+TEST_F(ListingsTest, HasWhatWasReadAndNotTaken) {
+  EXPECT_FALSE(listings_.Has(kDirectory));
+  List();
+  EXPECT_TRUE(listings_.Has(kDirectory));
+  EXPECT_TRUE(listings_.Take(kDirectory));
+  EXPECT_FALSE(listings_.Has(kDirectory));
+  Listings::Reader reader;
+  Open(reader);
+  EXPECT_FALSE(listings_.Has(kDirectory));
+  Read(reader);
+  EXPECT_TRUE(listings_.Has(kDirectory));
+  Close(reader);
+}
+
 TEST_F(ListingsTest, NobodyIsGivenThePagesUntilTheyAreKnownToBeDropped) {
   Listings::Reader first;
   Listings::Reader second;

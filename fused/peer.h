@@ -11,6 +11,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "fused/kept_answers.h"
 #include "fused/listings.h"
 #include "fused/ref.h"
 #include "kernel/session.h"
@@ -32,6 +33,7 @@ class Peer : public RefCounted {
   // Whose it is; nothing: everybody's.
   std::optional<uid_t> app() const { return app_; }
   Listings& listings() const { return listings_; }
+  KeptAnswers& kept() const { return kept_; }
 
   void SetSession(std::weak_ptr<kernel::Session> session) {
     absl::MutexLock lock(&mutex_);
@@ -46,6 +48,7 @@ class Peer : public RefCounted {
   const uint64_t id_;
   const std::optional<uid_t> app_;
   mutable Listings listings_;
+  mutable KeptAnswers kept_;
   mutable absl::Mutex mutex_;
   std::weak_ptr<kernel::Session> session_ ABSL_GUARDED_BY(mutex_);
 };

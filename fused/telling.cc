@@ -64,15 +64,23 @@ void Telling::Attributes(const LowerNode& lower, const Sighting& own,
 
 void Telling::AttributesOfDirectory(LowerNode& directory,
                                     const Sighting& own) const {
-  if (rules_ == nullptr) return Attributes(directory, own, false);
   directory.tree().NoteTelling(true);
   if (!directory.SeenElsewhere(own)) return;
-  const std::shared_ptr<const policy::Snapshot> snapshot = rules_->snapshot();
-  const policy::Location location = directory.Classify(*snapshot).location;
+  std::shared_ptr<const policy::Snapshot> snapshot;
+  policy::Location location;
+  if (rules_ != nullptr) {
+    snapshot = rules_->snapshot();
+    location = directory.Classify(*snapshot).location;
+  }
   for (const Sighting& sighting : directory.sightings()) {
-    if (sighting == own) continue;
+    KeptAnswers& kept = sighting.peer->kept();
+    if (sighting == own || !kept.HasAttributes(sighting.node)) continue;
     // Of one that hides names no time or size is shown that changes.
-    if (HidesNames(*snapshot, *sighting.peer, location)) continue;
+    if (snapshot != nullptr &&
+        HidesNames(*snapshot, *sighting.peer, location)) {
+      continue;
+    }
+    kept.TakeAttributes(sighting.node);
     const std::shared_ptr<kernel::Session> session =
         LiveSession(*sighting.peer);
     if (session == nullptr) continue;
@@ -107,6 +115,9 @@ void Telling::Name(LowerNode& directory, const Sighting& own,
   for (const Sighting& sighting : directory.sightings()) {
     if (sighting == own) continue;
     const Peer& peer = *sighting.peer;
+    const bool made = change == NameChange::kMade;
+    const bool absent = made && peer.kept().HasAbsence(sighting.node, name);
+    if (made && !absent && !peer.listings().Has(sighting.node)) continue;
     // A mount that all share keeps no name that it shows differently; but what
     // it knows to be a directory it must be told to forget.
     const bool shared_directory =
@@ -115,9 +126,10 @@ void Telling::Name(LowerNode& directory, const Sighting& own,
         !MaySee(*snapshot, peer, location, name)) {
       continue;
     }
-    if (change == NameChange::kMade) {
+    if (absent) {
+      peer.kept().TakeAbsence(sighting.node, name);
       worker_.PostEntry(peer.session(), sighting.node, name);
-    } else {
+    } else if (!made) {
       worker_.PostRemoved(peer.session(), sighting.node, name);
     }
     if (peer.listings().Take(sighting.node)) {

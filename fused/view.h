@@ -298,7 +298,7 @@ class View : public kernel::Operations {
   bool IsShownDifferently(const Actor& actor,
                           const policy::Location& location) const;
   // Whether the kernel may keep that there is no such name.
-  bool KeepsAbsence(const Actor& actor, NodeId parent,
+  bool KeepsAbsence(const Actor& actor, const Node& parent,
                     std::string_view name) const;
   // The actor's node for the target, with one lookup more, and its entry.
   Ref<Node> EnterNode(const Actor& actor, Target& target, kernel::Entry& entry);
@@ -319,6 +319,7 @@ class View : public kernel::Operations {
                                   int own_writers, const struct stat& stat,
                                   const Facts& facts) const;
   bool SeesAlone(const Actor& actor, const Node& node) const;
+  void NoteAsked(const Node& node) const;
   absl::Status ApplyAttributes(const Actor& actor, const Caller& caller,
                                const Ref<Node>& node, const Handle* handle,
                                const kernel::SetAttributes& values);

@@ -89,6 +89,10 @@ bool View::SeesAlone(const Actor& actor, const Node& node) const {
   return rights.has_value() && rights->seen;
 }
 
+void View::NoteAsked(const Node& node) const {
+  if (node.lower->is_directory()) peer_->kept().NoteAttributes(node.id());
+}
+
 void View::GetAttributes(const kernel::Caller& caller, kernel::NodeId node_id,
                          std::optional<kernel::HandleId> handle,
                          kernel::AttributesReply reply) {
@@ -105,7 +109,9 @@ void View::GetAttributes(const kernel::Caller& caller, kernel::NodeId node_id,
       if (!status.ok()) return reply.Error(status);
     }
   }
-  // Before the lower file is asked: a writer that comes later invalidates.
+  // Before the lower file is asked: a writer that comes later invalidates, and
+  // so does who changes a directory.
+  NoteAsked(*node);
   const int own_writers = node->writers.load(std::memory_order_acquire);
   absl::StatusOr<struct stat> stat = node->lower->Stat();
   if (!stat.ok()) return reply.Error(stat.status());
@@ -127,6 +133,7 @@ void View::Statx(const kernel::Caller& caller, kernel::NodeId node_id,
       if (!status.ok()) return reply.Error(status);
     }
   }
+  NoteAsked(*node);
   const int own_writers = node->writers.load(std::memory_order_acquire);
   absl::StatusOr<Pin> pin = node->lower->Descriptor();
   if (!pin.ok()) return reply.Error(pin.status());
@@ -262,6 +269,7 @@ void View::SetAttributes(const kernel::Caller& caller, kernel::NodeId node_id,
     return reply.Error(status);
   }
   InvalidateElsewhere(*node->lower, node_id, values.set_size);
+  NoteAsked(*node);
   absl::StatusOr<struct stat> stat = node->lower->Stat();
   if (!stat.ok()) return reply.Error(stat.status());
   Facts facts;

@@ -201,6 +201,7 @@ TEST_F(CachesTest, ListingsAreKeptUntilTheyChange) {
   const kernel::NodeId others = other.Walk("d");
   EXPECT_TRUE(KeepsListing(view, mine));
   EXPECT_EQ(view.List(mine).size(), 1u);
+  view.Lookup(mine, "new");
   view.Notifications();
 
   ASSERT_EQ(other.Mkdir(others, "new").error, 0);
@@ -226,6 +227,34 @@ TEST_F(CachesTest, ListingsAreKeptUntilTheyChange) {
   EXPECT_FALSE(Drops(told, mine));
 }
 
+TEST_F(CachesTest, AViewThatHasKeptNothingIsNotTold) {
+  MakeDirectory("d");
+  MountedView& view = MountApp();
+  MountedView& other = MountOther();
+  const kernel::NodeId mine = view.Walk("d");
+  const kernel::NodeId others = other.Walk("d");
+  view.Notifications();
+  // It knows the directory, until it is told once.
+  ASSERT_EQ(other.Create(others, "a", O_RDWR).error, 0);
+  Sync();
+  Messages told = view.Notifications();
+  EXPECT_TRUE(MountedView::Invalidates(told, mine));
+  EXPECT_FALSE(MountedView::Names(told, mine, "a"));
+  ASSERT_EQ(other.Create(others, "b", O_RDWR).error, 0);
+  Sync();
+  EXPECT_THAT(view.Notifications(), IsEmpty());
+  // It asks again.
+  view.GetAttributes(mine);
+  view.Lookup(mine, "d");
+  ASSERT_EQ(other.Create(others, "c", O_RDWR).error, 0);
+  ASSERT_EQ(other.Create(others, "d", O_RDWR).error, 0);
+  Sync();
+  told = view.Notifications();
+  EXPECT_TRUE(MountedView::Invalidates(told, mine));
+  EXPECT_FALSE(MountedView::Names(told, mine, "c"));
+  EXPECT_TRUE(MountedView::Names(told, mine, "d"));
+}
+
 // Not even that the directory which they are in has changed.
 TEST_F(CachesTest, AViewIsNotToldOfWhatItIsNotShown) {
   MakeDirectory("Private");
@@ -246,6 +275,7 @@ TEST_F(CachesTest, AViewIsNotToldOfWhatItIsNotShown) {
   Sync();
   EXPECT_THAT(view.Notifications(), IsEmpty());
   // Of its own it is.
+  view.Lookup(mine, "com.example");
   ASSERT_EQ(shared.Mkdir(all, "com.example").error, 0);
   Sync();
   EXPECT_TRUE(MountedView::Names(view.Notifications(), mine, "com.example"));

@@ -185,19 +185,18 @@ bool View::IsShownDifferently(const Actor& actor,
 
 // What is absent and what is denied are kept alike, or the next question would
 // tell them apart by how long it takes.
-bool View::KeepsAbsence(const Actor& actor, kernel::NodeId parent,
+bool View::KeepsAbsence(const Actor& actor, const Node& parent,
                         std::string_view name) const {
   // Nobody could take it back when the rules change.
   if (!connection_.inc_epoch) return false;
-  const Ref<Node> node = FindNode(actor, parent);
   // Where names have several spellings, it is told of one.
-  if (node == nullptr || node->lower->tree().folds_case()) return false;
+  if (parent.lower->tree().folds_case()) return false;
   if (posix() || !identity_.shared()) return true;
   // What it is told of is not what the one user is.
   if (IsOfOtherUser(context_, identity_, actor.uid)) return false;
   return !IsShownDifferently(
       actor,
-      actor.snapshot->Child(node->Classify(*actor.snapshot).location, name));
+      actor.snapshot->Child(parent.Classify(*actor.snapshot).location, name));
 }
 
 Ref<Node> View::EnterNode(const Actor& actor, Target& target,
@@ -226,6 +225,7 @@ Ref<Node> View::EnterNode(const Actor& actor, Target& target,
   // The root's is fixed.
   if (node->id() != kernel::kRootNode) entry.generation = generation_;
   entry.cache_name = cache_name;
+  NoteAsked(*node);
   const bool up_to_date = IsUpToDate(target);
   entry.attributes =
       AttributesOf(actor, lower, node->writers.load(std::memory_order_acquire),
@@ -278,7 +278,10 @@ void View::DropNode(kernel::NodeId node, uint64_t lookups) {
   if (!nodes_.Forget(node, lookups)) return;
   if (known != nullptr) {
     told_.EraseNode(*known);
-    if (known->lower->is_directory()) peer_->listings().Take(node);
+    if (known->lower->is_directory()) {
+      peer_->listings().Take(node);
+      peer_->kept().Forget(node);
+    }
   }
   kernel::BackingRegistry* const backing =
       backing_.load(std::memory_order_acquire);
@@ -319,14 +322,22 @@ void View::Lookup(const kernel::Caller& caller, kernel::NodeId parent,
   Actor actor = ActorOf(caller.uid);
   actor.retries = retries_.Has(caller.pid);
   if (IsDot(name)) return LookupDot(actor, parent, name, std::move(reply));
-  absl::StatusOr<Target> target = Resolve(actor, parent, name);
+  const Ref<Node> node = FindNode(actor, parent);
+  LowerTree::Tellings tellings;
+  if (node != nullptr) tellings = node->lower->tree().tellings();
+  absl::StatusOr<Target> target = Stale();
+  if (node != nullptr) target = ResolveAt(actor, node, name);
   if (target.ok() && target->lower == nullptr) target = NoEntry();
   if (!target.ok()) {
     told_.Erase(ToldNames::KeyOf(parent, name));
     AuditDenied(actor, FUSE_LOOKUP, parent, name, target.status());
     if (kernel::IsErrno(target.status(), ENOENT) &&
-        KeepsAbsence(actor, parent, name)) {
-      return reply.NegativeCached();
+        KeepsAbsence(actor, *node, name)) {
+      peer_->kept().NoteAbsence(parent, name);
+      // Who makes it from here on finds that noted.
+      if (node->lower->tree().tellings().directories == tellings.directories) {
+        return reply.NegativeCached();
+      }
     }
     return reply.Error(target.status());
   }

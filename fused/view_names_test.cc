@@ -327,6 +327,9 @@ TEST_F(NamesTest, OtherViewsAreTold) {
   EXPECT_TRUE(MountedView::Names(told, a2, "g"));
   EXPECT_TRUE(MountedView::Names(told, b2, "h"));
 
+  // What it was told not to be there.
+  two.Lookup(b2, "new");
+  two.Lookup(b2, "newdir");
   ASSERT_EQ(one.Create(b1, "new", O_RDWR).error, 0);
   ASSERT_EQ(one.Mkdir(b1, "newdir").error, 0);
   ASSERT_EQ(one.Rmdir(b1, "newdir").error, 0);
