@@ -171,7 +171,7 @@ class Expirer {
     telling_.Attributes(file, {}, false);
     telling_.AttributesOfDirectory(parent, {});
     for (const std::string& name : names) {
-      telling_.Name(parent, {}, name, NameChange::kGone);
+      telling_.Name(parent, {}, name, NameChange::kGone, std::nullopt);
     }
   }
 

@@ -165,7 +165,8 @@ void LowerWatch::HandleName(LowerTree& tree, const Ref<LowerNode>& directory,
   telling_.Name(*directory, {}, event.name,
                 event.kind == Kind::kMade ? NameChange::kMade
                 : event.is_directory      ? NameChange::kDirectoryGone
-                                          : NameChange::kGone);
+                                          : NameChange::kGone,
+                std::nullopt);
   // Link count and times of what had it.
   if (!event.object.has_value()) return;
   const Ref<LowerNode> node = tree.FindKnown(*event.object);

@@ -103,7 +103,8 @@ void Telling::AttributesIn(const LowerNode& lower, const Sighting& sighting,
 }
 
 void Telling::Name(LowerNode& directory, const Sighting& own,
-                   std::string_view name, NameChange change) const {
+                   std::string_view name, NameChange change,
+                   Before before) const {
   if (!directory.SeenElsewhere(own)) return;
   std::shared_ptr<const policy::Snapshot> snapshot;
   policy::Location location;
@@ -115,9 +116,10 @@ void Telling::Name(LowerNode& directory, const Sighting& own,
   for (const Sighting& sighting : directory.sightings()) {
     if (sighting == own) continue;
     const Peer& peer = *sighting.peer;
-    const bool made = change == NameChange::kMade;
-    const bool absent = made && peer.kept().HasAbsence(sighting.node, name);
-    if (made && !absent && !peer.listings().Has(sighting.node)) continue;
+    const bool known =
+        !before.has_value() || peer.kept().HasAbsence(sighting.node, name) ||
+        (*before != nullptr && !(*before)->NodesIn(peer).empty());
+    if (!known && !peer.listings().Has(sighting.node)) continue;
     // A mount that all share keeps no name that it shows differently; but what
     // it knows to be a directory it must be told to forget.
     const bool shared_directory =
@@ -126,11 +128,14 @@ void Telling::Name(LowerNode& directory, const Sighting& own,
         !MaySee(*snapshot, peer, location, name)) {
       continue;
     }
-    if (absent) {
+    if (known) {
+      // In this order: what is noted from here on is told of later.
       peer.kept().TakeAbsence(sighting.node, name);
-      worker_.PostEntry(peer.session(), sighting.node, name);
-    } else if (!made) {
-      worker_.PostRemoved(peer.session(), sighting.node, name);
+      if (change == NameChange::kMade) {
+        worker_.PostEntry(peer.session(), sighting.node, name);
+      } else {
+        worker_.PostRemoved(peer.session(), sighting.node, name);
+      }
     }
     if (peer.listings().Take(sighting.node)) {
       worker_.PostListing(peer.session(), sighting.node);

@@ -2,6 +2,7 @@
 #ifndef FUSED_FUSED_TELLING_H_
 #define FUSED_FUSED_TELLING_H_
 
+#include <optional>
 #include <string_view>
 
 #include "fused/lower_node.h"
@@ -36,9 +37,14 @@ class Telling {
   // The same of a directory in which a name has changed.
   void AttributesOfDirectory(LowerNode& directory, const Sighting& own) const;
 
-  // A name, and the listing that it is in or missing from. Posted.
+  // What had a name until it changed; null: nothing. Nothing: it is not known.
+  using Before = std::optional<const LowerNode*>;
+
+  // A name, and the listing that it is in or missing from; after
+  // AttributesOfDirectory(). Posted to those that may know something of it:
+  // that there was nothing, or what there was.
   void Name(LowerNode& directory, const Sighting& own, std::string_view name,
-            NameChange change) const;
+            NameChange change, Before before) const;
 
   // All names and listings, of all views of the tree.
   void Everything(const LowerTree& tree) const;

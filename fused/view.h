@@ -447,8 +447,8 @@ class View : public kernel::Operations {
   void InvalidateEverywhere(const LowerNode& lower, bool data) const;
   // Tells other views of a name and its directory. Before the reply: who is
   // answered, and then waits (`fusedctl sync`), waits for this.
-  void TellName(const Node& parent, std::string_view name,
-                NameChange change) const;
+  void TellName(const Node& parent, std::string_view name, NameChange change,
+                Telling::Before before) const;
   void TellMoved(const Actor& actor, const Target& from,
                  const Target& to) const;
   // Whether another view took the file's last name away, which this view's

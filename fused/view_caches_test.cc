@@ -253,6 +253,17 @@ TEST_F(CachesTest, AViewThatHasKeptNothingIsNotTold) {
   EXPECT_TRUE(MountedView::Invalidates(told, mine));
   EXPECT_FALSE(MountedView::Names(told, mine, "c"));
   EXPECT_TRUE(MountedView::Names(told, mine, "d"));
+  // What it has looked up, and what it has not.
+  ASSERT_NE(view.Walk("d/a"), 0u);
+  view.Notifications();
+  ASSERT_EQ(other.Unlink(others, "a").error, 0);
+  ASSERT_EQ(other.Rename(others, "b", others, "e").error, 0);
+  ASSERT_EQ(other.Unlink(others, "e").error, 0);
+  Sync();
+  told = view.Notifications();
+  EXPECT_TRUE(MountedView::Names(told, mine, "a"));
+  EXPECT_FALSE(MountedView::Names(told, mine, "b"));
+  EXPECT_FALSE(MountedView::Names(told, mine, "e"));
 }
 
 // Not even that the directory which they are in has changed.

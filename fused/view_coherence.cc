@@ -21,10 +21,10 @@ bool View::IsLeftBehind(Node& node) const {
 }
 
 void View::TellName(const Node& parent, std::string_view name,
-                    NameChange change) const {
+                    NameChange change, Telling::Before before) const {
   const Sighting own{peer_, parent.id()};
   telling_.AttributesOfDirectory(*parent.lower, own);
-  telling_.Name(*parent.lower, own, name, change);
+  telling_.Name(*parent.lower, own, name, change, before);
 }
 
 void View::TellMoved(const Actor& actor, const Target& from,

@@ -159,7 +159,8 @@ absl::Status View::SettleMade(const Actor& actor, Target& target) {
   // It was there to be seen.
   AfterRemoved(target.lower, target.lower->IsGone(), 0);
   telling_.AttributesOfDirectory(*target.parent->lower, {});
-  telling_.Name(*target.parent->lower, {}, target.name, NameChange::kGone);
+  telling_.Name(*target.parent->lower, {}, target.name, NameChange::kGone,
+                target.lower.get());
   return status;
 }
 
@@ -253,7 +254,9 @@ void View::Create(const kernel::Caller& caller, kernel::NodeId parent,
   }
   const absl::Status settled = SettleMade(actor, *target);
   if (!settled.ok()) return reply.Error(settled);
-  TellName(*target->parent, name, NameChange::kMade);
+  TellName(*target->parent, name, NameChange::kMade, nullptr);
+  // That was nothing new about the one that was made.
+  ++target->tellings.directories;
   ReplyCreated(actor, *target, *std::move(fd), request, decision,
                std::move(reply));
 }

@@ -17,19 +17,31 @@ using policy::Operation;
 
 bool IsDot(std::string_view name) { return name == "." || name == ".."; }
 
-// Of a node by which the view can be told of what becomes of it: whether the
-// target's attributes are those that were there then, or come later. Before
-// that nobody could tell it.
+absl::StatusOr<struct stat> LookAgain(const ViewTarget& target) {
+  // A file without a name.
+  if (target.parent == nullptr) return target.lower->Stat();
+  absl::StatusOr<Pin> parent = target.parent->lower->Descriptor();
+  if (!parent.ok()) return parent.status();
+  return kernel::StatChild((*parent)->get(), target.place_name().data());
+}
+
+// Of a node by which the view can be told of what becomes of it: whether it has
+// the target's name still, and its attributes are no older than that. Before,
+// nobody could tell it.
 bool IsUpToDate(ViewTarget& target) {
-  LowerNode& lower = *target.lower;
+  const LowerNode& lower = *target.lower;
   const LowerTree::Tellings now = lower.tree().tellings();
-  if (lower.is_directory() ? now.directories == target.tellings.directories
-                           : now.others == target.tellings.others) {
+  if (now.directories == target.tellings.directories &&
+      (lower.is_directory() || now.others == target.tellings.others)) {
     return true;
   }
-  const absl::StatusOr<struct stat> stat = lower.Stat();
-  if (stat.ok()) target.stat = *stat;
-  return stat.ok();
+  const absl::StatusOr<struct stat> stat = LookAgain(target);
+  if (!stat.ok() || stat->st_ino != lower.inode() ||
+      static_cast<uint32_t>(stat->st_dev) != lower.device()) {
+    return false;
+  }
+  target.stat = *stat;
+  return true;
 }
 
 }  // namespace
@@ -224,9 +236,9 @@ Ref<Node> View::EnterNode(const Actor& actor, Target& target,
   entry.node = node->id();
   // The root's is fixed.
   if (node->id() != kernel::kRootNode) entry.generation = generation_;
-  entry.cache_name = cache_name;
   NoteAsked(*node);
   const bool up_to_date = IsUpToDate(target);
+  entry.cache_name = cache_name && up_to_date;
   entry.attributes =
       AttributesOf(actor, lower, node->writers.load(std::memory_order_acquire),
                    target.stat, target.facts);

@@ -140,7 +140,7 @@ void View::MakeName(const kernel::Caller& caller, kernel::NodeId parent,
   }
   if (status.ok()) status = SettleMade(actor, *target);
   if (!status.ok()) return reply.Error(status);
-  TellName(*target->parent, name, NameChange::kMade);
+  TellName(*target->parent, name, NameChange::kMade, nullptr);
   // That was nothing new about the one that was made.
   ++target->tellings.directories;
   ReplyEntry(actor, *target, std::move(reply));
@@ -274,8 +274,11 @@ void View::RemoveName(const kernel::Caller& caller, kernel::NodeId parent,
   const kernel::NodeId known = told_.Find(key).value_or(0);
   told_.Erase(key);
   AfterRemoved(target->lower, gone, known);
-  TellName(*target->parent, name,
-           directory ? NameChange::kDirectoryGone : NameChange::kGone);
+  if (directory) {
+    TellName(*target->parent, name, NameChange::kDirectoryGone, std::nullopt);
+  } else {
+    TellName(*target->parent, name, NameChange::kGone, target->lower.get());
+  }
   reply.Ok();
 }
 

@@ -321,6 +321,9 @@ TEST_F(NamesTest, OtherViewsAreTold) {
   EXPECT_FALSE(MountedView::Names(one.Notifications(), a1, "f"));
 
   const kernel::NodeId b1 = one.Walk("b");
+  // What it knows of the two names.
+  ASSERT_NE(two.Walk("a/g"), 0u);
+  two.Lookup(b2, "h");
   ASSERT_EQ(one.Rename(a1, "g", b1, "h").error, 0);
   Sync();
   told = two.Notifications();

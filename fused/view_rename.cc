@@ -325,8 +325,11 @@ void View::Rename(const kernel::Caller& caller, kernel::NodeId parent,
   const bool directory = IsDirectoryAt(*from) || IsDirectoryAt(*to);
   const NameChange gone =
       directory ? NameChange::kDirectoryGone : NameChange::kGone;
-  TellName(*from->parent, name, gone);
-  TellName(*to->parent, new_name, gone);
+  const auto before = [directory](const Target& target) {
+    return directory ? Telling::Before() : target.lower.get();
+  };
+  TellName(*from->parent, name, gone, before(*from));
+  TellName(*to->parent, new_name, gone, before(*to));
   if (directory) TellMoved(actor, *from, *to);
   reply.Ok();
 }
