@@ -4,7 +4,6 @@
 
 #include <fuse_lowlevel.h>
 #include <stdio.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <utf8proc.h>
 
@@ -296,7 +295,7 @@ struct FoldingLowerOperations {
 };
 
 FoldingLower::FoldingLower(const std::string& mountpoint)
-    : tree_(std::make_unique<Tree>()), mountpoint_(mountpoint) {
+    : tree_(std::make_unique<Tree>()) {
   tree_->Make(FUSE_ROOT_ID, "/", /*directory=*/true);
   using Operations = FoldingLowerOperations;
   fuse_lowlevel_ops operations = {};
@@ -313,27 +312,9 @@ FoldingLower::FoldingLower(const std::string& mountpoint)
   operations.read = Operations::Read;
   operations.write = Operations::Write;
   operations.readdir = Operations::ReadDirectory;
-  char program[] = "folding_lower";
-  char option[] = "-oallow_other";
-  char* arguments[] = {program, option, nullptr};
-  fuse_args parsed = FUSE_ARGS_INIT(2, arguments);
-  session_ = fuse_session_new(&parsed, &operations, sizeof(operations), this);
-  if (session_ == nullptr) return;
-  if (fuse_session_mount(session_, mountpoint_.c_str()) != 0) {
-    fuse_session_destroy(session_);
-    session_ = nullptr;
-    return;
-  }
-  loop_ = std::thread([this] { fuse_session_loop(session_); });
+  session_.emplace(mountpoint, operations, this);
 }
 
-FoldingLower::~FoldingLower() {
-  if (session_ == nullptr) return;
-  umount2(mountpoint_.c_str(), MNT_DETACH);
-  fuse_session_exit(session_);
-  loop_.join();
-  fuse_session_unmount(session_);
-  fuse_session_destroy(session_);
-}
+FoldingLower::~FoldingLower() = default;
 
 }  // namespace fused::androidtest

@@ -6,12 +6,11 @@
 #define FUSED_ANDROIDTEST_HARNESS_FOLDING_LOWER_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <thread>
 
-// libfuse's.
-struct fuse_session;
+#include "androidtest/harness/lower_session.h"
 
 namespace fused::androidtest {
 
@@ -28,7 +27,7 @@ class FoldingLower {
   FoldingLower(const FoldingLower&) = delete;
   FoldingLower& operator=(const FoldingLower&) = delete;
 
-  bool mounted() const { return session_ != nullptr; }
+  bool mounted() const { return session_->mounted(); }
 
  private:
   friend struct FoldingLowerOperations;
@@ -36,9 +35,8 @@ class FoldingLower {
   struct Tree;
 
   std::unique_ptr<Tree> tree_;
-  fuse_session* session_ = nullptr;
-  std::thread loop_;
-  const std::string mountpoint_;
+  // Ends before the tree does.
+  std::optional<LowerSession> session_;
 };
 
 }  // namespace fused::androidtest

@@ -3,7 +3,6 @@
 #include "androidtest/harness/stalling_lower.h"
 
 #include <fuse_lowlevel.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -114,8 +113,7 @@ struct StallingLowerOperations {
 };
 
 StallingLower::StallingLower(const std::string& mountpoint,
-                             const std::vector<std::string>& names)
-    : mountpoint_(mountpoint) {
+                             const std::vector<std::string>& names) {
   files_.emplace("slow", kSlow);
   fuse_ino_t next = kFirstFile;
   for (const std::string& name : names) files_.emplace(name, next++);
@@ -126,29 +124,10 @@ StallingLower::StallingLower(const std::string& mountpoint,
   operations.setattr = StallingLowerOperations::SetAttributes;
   operations.readdir = StallingLowerOperations::ReadDirectory;
   operations.unlink = StallingLowerOperations::Unlink;
-  char program[] = "stalling_lower";
-  char option[] = "-oallow_other";
-  char* arguments[] = {program, option, nullptr};
-  fuse_args parsed = FUSE_ARGS_INIT(2, arguments);
-  session_ = fuse_session_new(&parsed, &operations, sizeof(operations), this);
-  if (session_ == nullptr) return;
-  if (fuse_session_mount(session_, mountpoint_.c_str()) != 0) {
-    fuse_session_destroy(session_);
-    session_ = nullptr;
-    return;
-  }
-  loop_ = std::thread([this] { fuse_session_loop(session_); });
+  session_.emplace(mountpoint, operations, this);
 }
 
-StallingLower::~StallingLower() {
-  if (session_ == nullptr) return;
-  Release();
-  umount2(mountpoint_.c_str(), MNT_DETACH);
-  fuse_session_exit(session_);
-  loop_.join();
-  fuse_session_unmount(session_);
-  fuse_session_destroy(session_);
-}
+StallingLower::~StallingLower() { Release(); }
 
 void StallingLower::Stall() {
   const absl::MutexLock lock(&mutex_);

@@ -3,16 +3,16 @@
 #define FUSED_ANDROIDTEST_HARNESS_STALLING_LOWER_H_
 
 #include <map>
+#include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "androidtest/harness/lower_session.h"
 
 // libfuse's.
-struct fuse_session;
 struct fuse_req;
 
 namespace fused::androidtest {
@@ -28,7 +28,7 @@ class StallingLower {
   StallingLower(const StallingLower&) = delete;
   StallingLower& operator=(const StallingLower&) = delete;
 
-  bool mounted() const { return session_ != nullptr; }
+  bool mounted() const { return session_->mounted(); }
 
   void Stall();
   // Whether somebody waits, `timeout` at most after this is asked.
@@ -39,15 +39,13 @@ class StallingLower {
  private:
   friend struct StallingLowerOperations;
 
-  fuse_session* session_ = nullptr;
-  std::thread loop_;
-  const std::string mountpoint_;
-
   absl::Mutex mutex_;
   bool stalling_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<fuse_req*> waiting_ ABSL_GUARDED_BY(mutex_);
   // Numbers of inodes; those of removed names are not used again.
   std::map<std::string, uint64_t, std::less<>> files_ ABSL_GUARDED_BY(mutex_);
+  // Ends before the rest does.
+  std::optional<LowerSession> session_;
 };
 
 }  // namespace fused::androidtest
