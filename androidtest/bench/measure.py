@@ -130,7 +130,7 @@ class Run:
                 elif len(chain) > 1 or not self._has_enough(work, system):
                     self._time(work, system, number)
             except Failed as failure:
-                self.failures.setdefault(work.name, {})[system.name] = str(failure)
+                self.failures.setdefault(work.name, {})[system.name] = str(failure).replace(self._lab.top + "/", "")
                 self.progress.say("  %s, %s: %s" % (system.name, work.name, failure))
             system.look()
 
