@@ -105,10 +105,8 @@ void LowerWatch::LeaveOutOwnWrites() {
 }
 
 void LowerWatch::Drain() {
-  const auto take = [this](const kernel::LowerEvent& event) {
-    if (event.pid != self_ || event.kind == Kind::kLost) Handle(event);
-  };
-  while (events_->Read(take)) {
+  const auto take = [this](const kernel::LowerEvent& event) { Handle(event); };
+  while (events_->Read(self_, take)) {
   }
 }
 

@@ -80,7 +80,6 @@ std::vector<LowerEvent> ParseLowerEvents(std::string_view report) {
     return {};
   }
   LowerEvent event;
-  event.pid = head.pid;
   event.is_directory = (head.mask & FAN_ONDIR) != 0;
   if ((head.mask & FAN_Q_OVERFLOW) != 0) return {event};
   rest = report.substr(head.metadata_len);
@@ -129,7 +128,8 @@ absl::Status LowerEvents::LeaveOutWritesOn(int root) {
   return absl::OkStatus();
 }
 
-bool LowerEvents::Read(const std::function<void(const LowerEvent&)>& take) {
+bool LowerEvents::Read(pid_t except,
+                       const std::function<void(const LowerEvent&)>& take) {
   alignas(fanotify_event_metadata) char buffer[kBufferSize];
   const ssize_t size = read(fd_.get(), buffer, sizeof(buffer));
   if (size <= 0) return false;
@@ -138,11 +138,11 @@ bool LowerEvents::Read(const std::function<void(const LowerEvent&)>& take) {
     fanotify_event_metadata head;
     std::memcpy(&head, rest.data(), sizeof(head));
     if (head.event_len < sizeof(head) || head.event_len > rest.size()) break;
-    for (const LowerEvent& event :
-         ParseLowerEvents(rest.substr(0, head.event_len))) {
-      take(event);
-    }
+    const std::string_view report = rest.substr(0, head.event_len);
     rest.remove_prefix(head.event_len);
+    // Before it is parsed: most are the reader's own.
+    if (except != 0 && head.pid == except) continue;
+    for (const LowerEvent& event : ParseLowerEvents(report)) take(event);
   }
   return true;
 }

@@ -34,8 +34,6 @@ struct LowerEvent {
     kLost,
   };
   Kind kind = Kind::kLost;
-  // Who did it, as the reader's pid namespace knows him.
-  pid_t pid = 0;
   bool is_directory = false;
   // Where the name is. Not of kChanged.
   std::optional<FileHandle> directory;
@@ -62,9 +60,10 @@ class LowerEvents {
   // Readable while there are events.
   int descriptor() const { return fd_.get(); }
 
-  // Gives what there is, oldest first, and does not wait. False: there was
-  // nothing.
-  bool Read(const std::function<void(const LowerEvent&)>& take);
+  // Gives what there is, oldest first, and does not wait; nothing of what the
+  // process `except` did, as the reader's pid namespace knows it, unless that
+  // is 0. False: there was nothing at all.
+  bool Read(pid_t except, const std::function<void(const LowerEvent&)>& take);
 
  private:
   explicit LowerEvents(Fd fd) : fd_(std::move(fd)) {}
