@@ -44,6 +44,16 @@ void RunOn(int processor) {
   (void)pthread_setaffinity_np(pthread_self(), sizeof(only), &only);
 }
 
+// Who asks is running there when the thread is woken, and stops by himself
+// where he waits for the answer. Where he does not, for a RELEASE above all, he
+// is not to be interrupted: the thread would have the processor for a moment,
+// and he have it back, for nothing. Batch threads preempt nobody when they
+// wake (sched(7)); their share of the processor is the same.
+void InterruptNobody() {
+  const struct sched_param parameters = {};
+  (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &parameters);
+}
+
 }  // namespace
 
 void Loop::Impl::StartSeats(Entry& entry) {
@@ -116,6 +126,7 @@ void Loop::Impl::RunDeviceSeat(const Seat& seat, Session& session) {
 
 void Loop::Impl::RunRingSeat(const Seat& seat, Session& session) {
   RunOn(seat.queue);
+  InterruptNobody();
   Ring* const ring = session.ring();
   absl::StatusOr<std::unique_ptr<RingSeat>> place =
       RingSeat::Create(ring, seat.queue, seat.stands_in);
