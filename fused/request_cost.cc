@@ -2,7 +2,7 @@
 // bytes of a request to those of its answer, with a policy of 200 rules and
 // 1,000 apps and without one (posix); and the memory of a node.
 //
-//   ./bazelw run //fused:request_cost -- instructions
+//   ./bazelw run //fused:request_cost -- instructions [WHAT...]
 //     fails where the policy, and the record of what it said, are more than 3 %
 //     of an open (OPEN and RELEASE); exits with 77 where no process may trace
 //     another
@@ -11,17 +11,21 @@
 //     for a profiler, as valgrind --tool=callgrind
 #include <fcntl.h>
 #include <malloc.h>
+#include <sys/stat.h>
 
 #include <cstdio>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/log/check.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/types/span.h"
 #include "fuse_kernel.h"
 #include "fused/app_limits.h"
 #include "fused/instruction_count.h"
@@ -46,6 +50,11 @@ namespace {
 constexpr int kRules = 200;
 constexpr int kApps = 1000;
 constexpr std::string_view kName = "IMG_20240101_123456.jpg";
+constexpr std::string_view kNewName = "IMG_20240101_654321.jpg";
+constexpr std::string_view kOtherName = "IMG_20240101_999999.jpg";
+constexpr std::string_view kRequests[] = {"open",    "lookup", "absent",
+                                          "getattr", "mkdir",  "create",
+                                          "unlink",  "rename"};
 
 // Scoped storage, behind rules of a vendor's; one that can't apply to what is
 // asked has to be passed all the same.
@@ -79,6 +88,8 @@ class Cost {
   explicit Cost(bool posix) : rules_(Snapshot()), invalidations_({}) {
     scratch_.MakeDirectory("lower");
     scratch_.MakeDirectory("lower/Pictures");
+    // In `posix` it is the caller who makes names.
+    CHECK_EQ(chmod(scratch_.Path("lower/Pictures").c_str(), 0777), 0);
     scratch_.MakeFile(absl::StrCat("lower/Pictures/", kName), "x");
     absl::StatusOr<std::unique_ptr<LowerTree>> tree =
         LowerTree::Create(kernel::Fd(open(scratch_.Path("lower").c_str(),
@@ -106,15 +117,17 @@ class Cost {
   void Run(std::string_view what, int count) {
     for (int i = 0; i < count; ++i) {
       if (what == "open") {
-        fuse_release_in release = {};
-        release.fh = Serve(FUSE_OPEN, node_, MountedView::Bytes(fuse_open_in{}))
-                         .opened()
-                         .fh;
-        Serve(FUSE_RELEASE, node_, MountedView::Bytes(release));
+        const Answer opened =
+            Serve(FUSE_OPEN, node_, MountedView::Bytes(fuse_open_in{}));
+        Release(node_, opened.opened().fh);
       } else if (what == "lookup") {
         Serve(FUSE_LOOKUP, directory_, kernel::Terminated(kName));
-      } else {
+      } else if (what == "absent") {
+        Serve(FUSE_LOOKUP, directory_, kernel::Terminated(kNewName));
+      } else if (what == "getattr") {
         Serve(FUSE_GETATTR, node_, MountedView::Bytes(fuse_getattr_in{}));
+      } else {
+        Change(what);
       }
     }
   }
@@ -143,6 +156,52 @@ class Cost {
   }
 
  private:
+  // Only what is asked for is counted, not what makes room for it.
+  void Change(std::string_view what) {
+    if (what == "mkdir") {
+      fuse_mkdir_in in = {};
+      in.mode = 0755;
+      const Answer made =
+          Serve(FUSE_MKDIR, directory_,
+                MountedView::Bytes(in).append(kernel::Terminated(kNewName)));
+      view_->Rmdir(directory_, kNewName);
+      view_->Forget(made.node(), 1);
+    } else if (what == "create") {
+      fuse_create_in in = {};
+      in.flags = O_WRONLY | O_CREAT;
+      in.mode = 0644;
+      const Answer made =
+          Serve(FUSE_CREATE, directory_,
+                MountedView::Bytes(in).append(kernel::Terminated(kNewName)));
+      Release(made.node(), made.created().fh);
+      view_->Unlink(directory_, kNewName);
+      view_->Forget(made.node(), 1);
+    } else {
+      const Answer made =
+          view_->Create(directory_, kNewName, O_WRONLY | O_CREAT);
+      view_->Release(made.node(), made.created().fh);
+      if (what == "unlink") {
+        Serve(FUSE_UNLINK, directory_, kernel::Terminated(kNewName));
+      } else {
+        CHECK_EQ(what, "rename");
+        fuse_rename2_in in = {};
+        in.newdir = directory_;
+        Serve(FUSE_RENAME2, directory_,
+              MountedView::Bytes(in)
+                  .append(kernel::Terminated(kNewName))
+                  .append(kernel::Terminated(kOtherName)));
+        view_->Unlink(directory_, kOtherName);
+      }
+      view_->Forget(made.node(), 1);
+    }
+  }
+
+  void Release(kernel::NodeId node, uint64_t handle) {
+    fuse_release_in release = {};
+    release.fh = handle;
+    Serve(FUSE_RELEASE, node, MountedView::Bytes(release));
+  }
+
   Answer Serve(uint32_t opcode, kernel::NodeId node, std::string_view body) {
     const uint64_t unique = view_->Transmit(opcode, node, body);
     BeginCounting();
@@ -182,7 +241,7 @@ double InstructionsOf(bool posix, std::string_view what) {
   return static_cast<double>(*all) / kRounds;
 }
 
-int CompareInstructions() {
+int CompareInstructions(absl::Span<const std::string_view> requests) {
   constexpr double kMost = 0.03;
   constexpr int kUntraced = 77;
   if (!MayTrace()) {
@@ -190,7 +249,7 @@ int CompareInstructions() {
     return kUntraced;
   }
   bool over = false;
-  for (const std::string_view what : {"open", "lookup", "getattr"}) {
+  for (const std::string_view what : requests) {
     const double media = InstructionsOf(false, what);
     const double posix = InstructionsOf(true, what);
     const double share = (media - posix) / media;
@@ -207,7 +266,11 @@ int CompareInstructions() {
 int main(int argc, char** argv) {
   const std::string_view what = argc > 1 ? argv[1] : "";
   int count = 0;
-  if (argc == 2 && what == "instructions") return fused::CompareInstructions();
+  if (what == "instructions") {
+    const std::vector<std::string_view> asked(argv + 2, argv + argc);
+    return asked.empty() ? fused::CompareInstructions(fused::kRequests)
+                         : fused::CompareInstructions(asked);
+  }
   if (argc == 3 && what == "memory" && absl::SimpleAtoi(argv[2], &count)) {
     fused::Cost(false).Remember(count);
     return 0;
@@ -217,8 +280,8 @@ int main(int argc, char** argv) {
     return 0;
   }
   std::fprintf(stderr,
-               "usage: %s instructions | memory NODES | "
-               "run open|lookup|getattr media|posix TIMES\n",
-               argv[0]);
+               "usage: %s instructions [WHAT...] | memory NODES | "
+               "run %s media|posix TIMES\n",
+               argv[0], absl::StrJoin(fused::kRequests, "|").c_str());
   return 2;
 }
