@@ -25,8 +25,7 @@ bool MaySee(const policy::Snapshot& snapshot, const Peer& peer,
             const policy::Location& location, std::string_view name) {
   if (!peer.app().has_value()) return snapshot.UniformLookup(location);
   const auto sees = [&](const policy::Subject& subject) {
-    return SeesName(snapshot, subject, location, name, std::nullopt) !=
-           Visibility::kNever;
+    return MaySeeName(snapshot, subject, location, name);
   };
   const policy::Subject app = snapshot.SubjectOf(*peer.app());
   // Nobody, once its package is installed no more.

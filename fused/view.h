@@ -235,8 +235,8 @@ class View : public kernel::Operations {
   absl::Status CheckNew(const Actor& actor, const policy::Object& made,
                         policy::OperationSet operations,
                         std::string_view name) const;
-  Visibility Sees(const Actor& actor, const policy::Location& location,
-                  std::string_view name, std::optional<bool> directory) const;
+  bool MaySee(const Actor& actor, const policy::Location& location,
+              std::string_view name) const;
   FileRights WeighFile(const Actor& actor, const policy::Object& object) const;
   // In which mode the actor's opens of the object are served.
   policy::IoMode ServedAs(const Actor& actor, const policy::Object& object,
@@ -433,9 +433,9 @@ class View : public kernel::Operations {
                              off_t offset, kernel::DirectoryReply& reply,
                              std::vector<NodeId>& entered);
   enum class Added { kYes, kSkipped, kFull };
-  Added AddName(const Actor& actor, const Facts& parent,
-                const Ref<Node>& directory, const DirectoryName& name,
-                kernel::DirectoryReply& reply, std::vector<NodeId>& entered);
+  Added AddName(const Actor& actor, const Ref<Node>& directory,
+                const DirectoryName& name, kernel::DirectoryReply& reply,
+                std::vector<NodeId>& entered);
   static kernel::Entry DotEntry(ino_t inode);
   bool ListsForAll(const Actor& actor, const policy::Location& directory) const;
 

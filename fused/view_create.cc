@@ -270,9 +270,8 @@ void View::Tmpfile(const kernel::Caller& caller, kernel::NodeId parent,
   if (target.parent == nullptr) return reply.Error(Stale());
   if (!posix()) {
     // Judged as a file without a name, so without a type, in that directory.
-    target.parent_facts = target.parent->Classify(*actor.snapshot);
-    target.location =
-        actor.snapshot->Child(target.parent_facts.location, "tmp");
+    target.location = actor.snapshot->Child(
+        target.parent->Classify(*actor.snapshot).location, "tmp");
     target.name = "tmp";
   }
   absl::StatusOr<policy::Decision> decision =

@@ -67,8 +67,8 @@ bool View::ListsForAll(const Actor& actor,
 
 // A name's place in a listing. With `plus` it is looked up, and the lookup
 // counted in `entered`.
-View::Added View::AddName(const Actor& actor, const Facts& parent,
-                          const Ref<Node>& directory, const DirectoryName& name,
+View::Added View::AddName(const Actor& actor, const Ref<Node>& directory,
+                          const DirectoryName& name,
                           kernel::DirectoryReply& reply,
                           std::vector<kernel::NodeId>& entered) {
   const mode_t type = DTTOIF(name.type);
@@ -81,9 +81,15 @@ View::Added View::AddName(const Actor& actor, const Facts& parent,
   if (name.type != DT_UNKNOWN && !Shows(type)) return Added::kSkipped;
   std::optional<bool> is_directory;
   if (name.type != DT_UNKNOWN) is_directory = S_ISDIR(type);
-  policy::Location location;
-  if (!posix()) location = actor.snapshot->Child(parent.location, name.name);
-  const Visibility visibility = Sees(actor, location, name.name, is_directory);
+  Target target;
+  target.parent = directory;
+  target.name = name.name;
+  Visibility visibility = Visibility::kAlways;
+  if (!posix()) {
+    Locate(actor, target);
+    visibility = SeesName(*actor.snapshot, actor.subject, target.location,
+                          name.name, is_directory);
+  }
   if (visibility == Visibility::kNever) return Added::kSkipped;
   // A plain READDIR needs no look at a file whose type is told and that is
   // seen whatever it is.
@@ -92,16 +98,17 @@ View::Added View::AddName(const Actor& actor, const Facts& parent,
     return reply.Add(name.name, name.inode, type, name.next) ? Added::kYes
                                                              : Added::kFull;
   }
-  absl::StatusOr<Target> target = ResolveAt(actor, directory, name.name);
   // It went meanwhile, or may not be seen.
-  if (!target.ok() || target->lower == nullptr) return Added::kSkipped;
+  if (!Refresh(actor, target).ok() || target.lower == nullptr) {
+    return Added::kSkipped;
+  }
   if (!reply.plus()) {
-    return reply.Add(name.name, name.inode, target->lower->type(), name.next)
+    return reply.Add(name.name, name.inode, target.lower->type(), name.next)
                ? Added::kYes
                : Added::kFull;
   }
   kernel::Entry entry;
-  EnterNode(actor, *target, entry);
+  EnterNode(actor, target, entry);
   if (!reply.AddPlus(name.name, entry, name.next)) {
     DropNode(entry.node, 1);
     return Added::kFull;
@@ -121,8 +128,6 @@ kernel::Entry View::DotEntry(ino_t inode) {
 absl::Status View::FillDirectory(const Actor& actor, DirectoryHandle& directory,
                                  off_t offset, kernel::DirectoryReply& reply,
                                  std::vector<kernel::NodeId>& entered) {
-  Facts facts;
-  if (!posix()) facts = directory.node->Classify(*actor.snapshot);
   absl::MutexLock lock(&directory.read_mutex);
   absl::Status status = directory.reader.Seek(offset);
   if (!status.ok()) return status;
@@ -130,8 +135,7 @@ absl::Status View::FillDirectory(const Actor& actor, DirectoryHandle& directory,
     absl::StatusOr<DirectoryName> name = directory.reader.Peek();
     if (!name.ok()) return reply.empty() ? name.status() : absl::OkStatus();
     if (name->name == nullptr) return absl::OkStatus();
-    if (AddName(actor, facts, directory.node, *name, reply, entered) ==
-        Added::kFull) {
+    if (AddName(actor, directory.node, *name, reply, entered) == Added::kFull) {
       return absl::OkStatus();
     }
     directory.reader.Pop();

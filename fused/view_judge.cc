@@ -216,17 +216,15 @@ absl::Status View::CheckNew(const Actor& actor, const policy::Object& made,
   return Verdict(actor, made, decision);
 }
 
-Visibility View::Sees(const Actor& actor, const policy::Location& location,
-                      std::string_view name,
-                      std::optional<bool> directory) const {
-  if (posix()) return Visibility::kAlways;
+bool View::MaySee(const Actor& actor, const policy::Location& location,
+                  std::string_view name) const {
+  if (posix()) return true;
   AskedName asked;
-  const Visibility seen = SeesName(*actor.snapshot, actor.subject, location,
-                                   name, directory, &asked);
-  if (seen == Visibility::kNever) {
-    Verdict(actor, asked.object, asked.decision).IgnoreError();
+  if (MaySeeName(*actor.snapshot, actor.subject, location, name, &asked)) {
+    return true;
   }
-  return seen;
+  Verdict(actor, asked.object, asked.decision).IgnoreError();
+  return false;
 }
 
 FileRights View::WeighFile(const Actor& actor,

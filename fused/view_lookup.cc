@@ -82,8 +82,7 @@ absl::StatusOr<View::Target> View::AimAt(const Actor& actor, Ref<Node> parent,
     Locate(actor, target);
     // A name that is denied is answered before the lower tree is asked: so an
     // absent one can't be told from a forbidden one by what the daemon does.
-    if (Sees(actor, target.location, target.name, std::nullopt) ==
-        Visibility::kNever) {
+    if (!MaySee(actor, target.location, target.name)) {
       NoteShadowOfName(actor, target);
       return NoEntry();
     }
@@ -103,21 +102,22 @@ void View::NoteShadowOfName(const Actor& actor, const Target& target) {
 
 void View::Locate(const Actor& actor, Target& target) const {
   if (posix()) return;
-  target.parent_facts = target.parent->Classify(*actor.snapshot);
-  target.location =
-      actor.snapshot->Child(target.parent_facts.location, target.name);
+  const bool folds = target.parent->lower->tree().folds_case();
+  const policy::Location parent =
+      target.parent->Classify(*actor.snapshot).location;
+  // Its parent is where it was the last time.
+  if (target.below == parent && !folds) return;
+  target.below = parent;
+  target.location = actor.snapshot->Child(parent, target.name);
   target.alias_of.reset();
-  if (!target.parent->lower->tree().folds_case() ||
-      policy::FoldsPlainly(target.name) ||
-      Sees(actor, target.location, target.name, std::nullopt) ==
-          Visibility::kNever) {
+  if (!folds || policy::FoldsPlainly(target.name) ||
+      !MaySee(actor, target.location, target.name)) {
     return;
   }
-  target.alias_of = OtherNameOf(actor, target.parent_facts.location,
-                                *target.parent->lower, target.name.data());
+  target.alias_of =
+      OtherNameOf(actor, parent, *target.parent->lower, target.name.data());
   if (target.alias_of.has_value()) {
-    target.location =
-        actor.snapshot->Child(target.parent_facts.location, *target.alias_of);
+    target.location = actor.snapshot->Child(parent, *target.alias_of);
   }
 }
 

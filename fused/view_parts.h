@@ -109,12 +109,13 @@ struct ViewActor {
 // actor may know.
 struct ViewTarget {
   Ref<Node> parent;
-  Facts parent_facts;
   // The request's own bytes, with a terminator.
   std::string_view name;
   // Where the lower tree has another name for the same, which patterns know.
   std::optional<std::string> alias_of;
   policy::Location location;
+  // The parent's, from which that was made.
+  std::optional<policy::Location> below;
   // Null: nothing is there.
   Ref<LowerNode> lower;
   struct stat stat = {};

@@ -61,6 +61,19 @@ Visibility SeesName(const policy::Snapshot& snapshot,
   return allowed == questions ? Visibility::kAlways : Visibility::kDepends;
 }
 
+bool MaySeeName(const policy::Snapshot& snapshot,
+                const policy::Subject& subject,
+                const policy::Location& location, std::string_view name,
+                AskedName* asked) {
+  // Of most names it is allowed for a directory, and that asked first.
+  const policy::Object object =
+      snapshot.ObjectAt(location, name, true, policy::kNoApp);
+  return snapshot.Decide(subject, object, policy::Operation::kLookup)
+             .allowed() ||
+         SeesName(snapshot, subject, location, name, false, asked) !=
+             Visibility::kNever;
+}
+
 policy::Subject NobodyOf(const policy::Snapshot& snapshot, uint32_t user) {
   policy::Subject nobody;
   nobody.user = user;

@@ -25,6 +25,12 @@ Visibility SeesName(const policy::Snapshot& snapshot,
                     const policy::Subject& subject,
                     const policy::Location& location, std::string_view name,
                     std::optional<bool> directory, AskedName* asked = nullptr);
+// Whether that is not kNever where it is not known what stands there; `asked`
+// is set where it is.
+bool MaySeeName(const policy::Snapshot& snapshot,
+                const policy::Subject& subject,
+                const policy::Location& location, std::string_view name,
+                AskedName* asked = nullptr);
 
 // Of a user: nobody in particular, as an app that is installed no more.
 policy::Subject NobodyOf(const policy::Snapshot& snapshot, uint32_t user);

@@ -53,6 +53,21 @@ TEST_F(VisibilityTest, NamesAreSeenOrNot) {
   EXPECT_EQ(sees(app_, "com.example"), Visibility::kAlways);
   EXPECT_EQ(sees(app_, "com.other"), Visibility::kNever);
   EXPECT_EQ(sees(NobodyOf(*snapshot_, 0), "com.example"), Visibility::kNever);
+  for (const policy::Subject& subject :
+       {app_, other_, NobodyOf(*snapshot_, 0)}) {
+    for (const char* name : {"com.example", "com.other", "com.third", "a"}) {
+      EXPECT_EQ(MaySeeName(*snapshot_, subject, At({"Private", name}), name),
+                sees(subject, name) != Visibility::kNever);
+    }
+  }
+}
+
+TEST_F(VisibilityTest, WhatIsNotSeenIsToldWithItsRule) {
+  AskedName asked;
+  EXPECT_FALSE(MaySeeName(*snapshot_, app_, At({"Private", "com.other"}),
+                          "com.other", &asked));
+  EXPECT_FALSE(asked.decision.allowed());
+  EXPECT_EQ(asked.object.file_owner, app_.app);
 }
 
 TEST_F(VisibilityTest, DirectoriesHideNames) {

@@ -119,6 +119,8 @@ struct Location {
   // Its name is a pending or trashed file's: a directory of that name hides
   // what is below it, as with any other leading dot.
   bool dotted = false;
+
+  friend bool operator==(const Location&, const Location&) = default;
 };
 
 // Bits of Object::facts. The low 16 are the policy's media types.
