@@ -82,8 +82,8 @@ def fill(client, ground, place, names, symlinks, quick, templates=None):
             for _ in range(0, size, MIB):
                 out.write(os.urandom(MIB))
 
+    make_set("set", SET, 4096)
     if ground == "disk":
-        make_set("set", SET, 4096)
         if "cold" in names:
             make_set("set2", SET, 4096)
         make_set("list20k", listed, 0)

@@ -243,9 +243,16 @@ class Lab:
             raise NotOffered("the fuse module's enable_uring: %s" % failure.strerror) from failure
 
     def ground(self, name):
-        """Returns a directory on a disk or on a tmpfs."""
+        """Returns a directory for what is on a disk or on tmpfs."""
         path = os.path.join(self.top, name)
         os.mkdir(path)
-        if name == "tmpfs":
+        return path
+
+    def home(self, ground, name):
+        """Returns a directory there. On tmpfs it is a file system of its own: a
+        daemon that is told of all changes in its own is not told of others'."""
+        path = os.path.join(ground, name)
+        os.mkdir(path)
+        if os.path.basename(ground) == "tmpfs":
             run("mount", "-t", "tmpfs", "-o", "size=75%,nr_inodes=0,mode=755", "bench", path)
         return path

@@ -37,7 +37,7 @@ class System:
     def prepare(self, lab, ground):
         """Makes the lower tree's directories; returns where works are in it."""
         self.lab = lab
-        self.home = os.path.join(ground, self.name)
+        self.home = lab.home(ground, self.name)
         self.lower = os.path.join(self.home, "lower")
         self.mount = os.path.join(self.home, "mnt")
         for path in (os.path.join(self.lower, PLACE), self.mount):
@@ -54,6 +54,8 @@ class System:
         self._device = None
 
     def remove(self):
+        if is_mounted(self.home):
+            detach(self.home)
         shutil.rmtree(self.home)
 
     @property

@@ -74,15 +74,12 @@ OPERATIONS = (
     single("open_set", "open+close, 2,000 files", "open", "set", set=SET, warm=SET),
     single("open_read_set", "open+read 4 KiB+close, 2,000 files", "open_read", "set", set=SET),
     single("open_read_2", "the same, 2 threads", "open_read", "set", set=SET, threads=2),
-    single("open_write", "open+pwrite 4 KiB+close, one file", "open_write", ONE),
     single("stat", "stat, 2,000 files warm", "stat", "set", set=SET, warm=SET),
     single("missing", "stat of missing names, warm", "missing", "set", set=SET, warm=SET),
     single("fresh", "stat of missing names, fresh", "fresh", "set"),
     single("pread", "pread 4 KiB, open file", "pread", "big", size=16 * MIB),
     single("pwrite", "pwrite 4 KiB, open file", "pwrite", "big", size=16 * MIB),
     single("pwrite_fstat", "pwrite 4 KiB+fstat, open file", "pwrite_fstat", "big", size=16 * MIB),
-    single("chmod", "chmod", "chmod", "set", set=SET),
-    single("utimes", "utimensat", "utimes", "set", set=SET),
     single("access", "access", "access", "set", set=SET),
     single("getxattr", "getxattr (absent)", "getxattr", "set", set=SET),
     single("readlink", "readlink", "readlink", "links", set=SET, warm=SET, symlinks=True),
@@ -99,13 +96,23 @@ COLD = (
 )
 
 
+# Of files that are there.
+FILE_CHANGES = (
+    single("open_write", "open+pwrite 4 KiB+close, one file", "open_write", ONE),
+    single("chmod", "chmod", "chmod", "set", set=SET),
+    single("utimes", "utimensat", "utimes", "set", set=SET),
+)
+
+
 def changes(ops):
-    """Chains that make names and take them away."""
+    """Chains that change files, and that make names and take them away. Those
+    who watch a file system are told of them: each system has its own (tmpfs)."""
 
     def one(name, label, ruler, symlinks=False, count=ops, **fields):
         return Work(name, label, ruler, "new", tuple(fields.items()), count, warm=0, symlinks=symlinks)
 
     return (
+        *FILE_CHANGES,
         (
             one("create", "create+write 4 KiB+close", "create"),
             one("rename", "rename", "rename"),
