@@ -3,8 +3,10 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,15 +28,61 @@ constexpr auto kFolding = static_cast<utf8proc_option_t>(
 // decomposes into more than two per byte once folded.
 constexpr size_t kMaxDecomposed = 1024;
 
+// Names are looked at eight bytes at a time: each request looks at one several
+// times.
+constexpr size_t kWord = sizeof(uint64_t);
+constexpr uint64_t kEach = 0x0101010101010101;
+constexpr uint64_t kHighBits = kEach * 0x80;
+
+// The bytes at `data`, and zeros where `size` is less than a word.
+uint64_t LoadWord(const char* data, size_t size) {
+  uint64_t word = 0;
+  if (size >= kWord) {
+    std::memcpy(&word, data, kWord);
+  } else {
+    std::memcpy(&word, data, size);
+  }
+  return word;
+}
+
 bool IsAscii(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) {
-    return static_cast<unsigned char>(c) < 0x80;
-  });
+  uint64_t any = 0;
+  for (size_t i = 0; i < text.size(); i += kWord) {
+    any |= LoadWord(text.data() + i, text.size() - i);
+  }
+  return (any & kHighBits) == 0;
 }
 
 char Lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
+
+// Of ASCII. No byte's sum reaches the next byte, and its high bit says whether
+// it is at least 'A', or more than 'Z'.
+uint64_t LowerWord(uint64_t word) {
+  const uint64_t from_a = word + kEach * (0x80 - 'A');
+  const uint64_t above_z = word + kEach * (0x80 - 'Z' - 1);
+  return word | (from_a & ~above_z & kHighBits) >> 2;
+}
+
+void LowerAscii(std::string_view text, char* to) {
+  for (size_t i = 0; i < text.size(); i += kWord) {
+    const size_t left = text.size() - i;
+    const uint64_t word = LowerWord(LoadWord(text.data() + i, left));
+    std::memcpy(to + i, &word, std::min(left, kWord));
+  }
+}
+
+// Of what FAT takes in a name; beyond ASCII it depends on the bytes around.
+constexpr std::array<bool, 256> kFatClean = [] {
+  std::array<bool, 256> clean = {};
+  for (size_t byte = 0x20; byte < clean.size(); ++byte) clean[byte] = true;
+  clean[0x7f] = false;
+  for (const char c : std::string_view("\"*/:<>?\\|")) {
+    clean[static_cast<unsigned char>(c)] = false;
+  }
+  return clean;
+}();
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
@@ -116,11 +164,7 @@ bool FatClean(std::string_view name) {
   }
   if (name.back() == '.' || name.back() == ' ') return false;
   for (const char c : name) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) return false;
-    if (std::string_view("\"*/:<>?\\|").find(c) != std::string_view::npos) {
-      return false;
-    }
+    if (!kFatClean[static_cast<unsigned char>(c)]) return false;
   }
   return IsAscii(name) || IsUtf8(name);
 }
@@ -143,7 +187,11 @@ bool IsNomedia(std::string_view name) {
 }
 
 uint32_t NameFacts(std::string_view name) {
-  if (IsAscii(name)) return FoldedNameFacts(WithoutFinalDots(name));
+  if (IsAscii(name)) {
+    // Nearly every name.
+    if (name.empty() || name[0] != '.') return 0;
+    return FoldedNameFacts(WithoutFinalDots(name));
+  }
   // An ignorable code point before the dot, or within the prefix, is not there
   // for a case-folding lower tree.
   const FoldedName folded(name);
@@ -192,15 +240,13 @@ std::string Fold(std::string_view name) {
 }
 
 FoldedName::FoldedName(std::string_view name) {
-  unsigned char any = 0;
-  for (const char c : name) any |= static_cast<unsigned char>(c);
-  if (any >= 0x80) {
+  if (!IsAscii(name)) {
     FoldUnicode(name);
     return;
   }
   name = WithoutFinalDots(name);
   if (name.size() > kMaxFolded) return;
-  std::transform(name.begin(), name.end(), buffer_, Lower);
+  LowerAscii(name, buffer_);
   size_ = name.size();
 }
 

@@ -98,6 +98,28 @@ TEST(FoldTest, MakesOneOfAllSpellings) {
   ExpectFolds("\u1e9b\u0323", "\u1e69");
 }
 
+// Eight bytes at a time and one by one are the same.
+TEST(FoldTest, EveryByteAtEveryPlace) {
+  for (size_t length = 1; length <= 20; ++length) {
+    for (size_t at = 0; at < length; ++at) {
+      for (int byte = 1; byte < 256; ++byte) {
+        std::string name(length, 'Q');
+        name[at] = static_cast<char>(byte);
+        ASSERT_EQ(FoldedName(name).view(), Fold(name))
+            << length << " " << at << " " << byte;
+        const bool ascii = byte < 0x80;
+        ASSERT_EQ(FatClean(name),
+                  ascii && byte >= 0x20 && byte != 0x7f &&
+                      std::string_view("\"*/:<>?\\|").find(name[at]) ==
+                          std::string_view::npos &&
+                      name.back() != '.' && name.back() != ' ')
+            << length << " " << at << " " << byte;
+        ASSERT_EQ(NameFacts(name), byte == '.' && at == 0 ? kFactHidden : 0u);
+      }
+    }
+  }
+}
+
 TEST(FoldTest, OfAFoldedNameIsTheSame) {
   for (uint32_t point = 1; point < 0x110000; ++point) {
     if (point >= 0xd800 && point < 0xe000) continue;
