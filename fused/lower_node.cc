@@ -318,6 +318,12 @@ Facts LowerNode::Classify(const policy::Snapshot& snapshot) {
   Place place;
   std::optional<Facts> facts = Known(epoch, generation, place);
   if (facts.has_value()) return *facts;
+  // One that is new, in a directory that is known.
+  if (place.parent != nullptr && place.parent->KeepsFacts(snapshot)) {
+    facts = ClassifyAt(snapshot, place);
+    Keep(epoch, generation, place, *facts);
+    return *facts;
+  }
 
   // Up to where it is known, then down again; no recursion, for an app may
   // nest directories as deep as it likes.

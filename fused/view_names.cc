@@ -260,7 +260,9 @@ void View::RemoveName(const kernel::Caller& caller, kernel::NodeId parent,
                  0) {
         status = kernel::ErrnoStatus(errno);
       } else {
-        gone = directory || target->lower->IsGone();
+        // Where nothing is linked, what had one name has none.
+        gone = directory || (!posix() && target->stat.st_nlink == 1) ||
+               target->lower->IsGone();
         target->lower->ForgetRecord(gone);
       }
     }
