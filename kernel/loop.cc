@@ -48,6 +48,10 @@ bool HasMore(int descriptor) {
   return poll(&ready, 1, 0) > 0;
 }
 
+bool EndsHandle(uint32_t opcode) {
+  return opcode == FUSE_RELEASE || opcode == FUSE_RELEASEDIR;
+}
+
 }  // namespace
 
 absl::Status Loop::Impl::Open() {
@@ -133,14 +137,19 @@ void Loop::Impl::Rearm(const Entry& entry) {
 }
 
 // Takes one request, and sees to it that what waits behind it is reported to
-// another thread before this one starts on it: it may take long.
+// another thread before this one starts on it: it may take long. The end of a
+// handle does not, and who closed a file mostly asks for something else at once:
+// that is taken as well.
 void Loop::Impl::ServeOne(size_t index, uint64_t key, Session::Buffer& buffer) {
   Entry* const entry = Enter(key);
   if (entry == nullptr) return;
   Session& session = *entry->session;
-  const Session::Progress progress = session.Receive(buffer);
-  if (progress == Session::Progress::kServed) {
-    if (HasMore(session.descriptor())) Rearm(*entry);
+  Session::Progress progress = Session::Progress::kServed;
+  for (bool quick = true; quick && progress == Session::Progress::kServed;) {
+    progress = session.Receive(buffer);
+    if (progress != Session::Progress::kServed) break;
+    quick = EndsHandle(buffer.request().opcode);
+    if (!quick && HasMore(session.descriptor())) Rearm(*entry);
     if (kept.load(std::memory_order_relaxed) > 0 && Park(*entry, buffer)) {
       return;
     }
