@@ -157,7 +157,7 @@ def markdown(result):
         "Linux %(kernel)s, %(cpus)d processors (%(cpu)s), %(memory_mib)d MiB, disk: %(disk)s, load at the end %(load).1f." % machine,
         "%d rounds of samples of at least %d ms each, the systems in another order each round." % (result["rounds"], result["millis"]),
         "A figure is the median of the ratios to native of the same round, **larger is slower**; small: the quartiles.",
-        "Single operations, listings and fio are on the disk, changes and trees on tmpfs. Clients are root, in an app view",
+        "Single operations, listings and fio are on the disk, changes and trees on tmpfs, one for each system. Clients are root, in an app view",
         "the app, which manages files (MANAGER). In the `media` profile are no symbolic links, and chmod changes nothing;",
         "there `posix` is measured. `–`: not measured on that system.\n",
     ]
