@@ -150,7 +150,8 @@ void Loop::Impl::ServeOne(size_t index, uint64_t key, Session::Buffer& buffer) {
     if (progress != Session::Progress::kServed) break;
     quick = EndsHandle(buffer.request().opcode);
     if (!quick && HasMore(session.descriptor())) Rearm(*entry);
-    if (kept.load(std::memory_order_relaxed) > 0 && Park(*entry, buffer)) {
+    if (kept.load(std::memory_order_relaxed) > 0 &&
+        Park(index, *entry, buffer)) {
       return;
     }
     Work(index, *entry, buffer);
@@ -181,11 +182,22 @@ bool Loop::Impl::HasRoom(uid_t uid, size_t bytes) const {
   return count < options.max_parked && bytes <= options.max_parked_bytes / 4;
 }
 
-bool Loop::Impl::Park(Entry& entry, const Session::Buffer& buffer) {
+// Who may is counted from here on, so that of two who come at once the second
+// sees the first.
+bool Loop::Impl::MayBegin(size_t slot, const Entry& entry,
+                          const RequestId& request) {
+  if (table.BusyFor(request.uid) >= options.threads_per_uid) return false;
+  table.Begin({slot, entry.key, request, NowNanoseconds()});
+  return true;
+}
+
+bool Loop::Impl::Park(size_t slot, Entry& entry,
+                      const Session::Buffer& buffer) {
   const RequestId request = buffer.request();
-  if (!Session::MayBeRefused(request) ||
-      table.BusyFor(request.uid) < options.threads_per_uid) {
-    return false;
+  if (!Session::MayBeRefused(request)) return false;
+  {
+    absl::MutexLock lock(&park_mu);
+    if (MayBegin(slot, entry, request)) return false;
   }
   // A thread's own buffer holds the largest request.
   std::unique_ptr<Session::Buffer> copy = buffer.Copy();
@@ -215,14 +227,14 @@ Loop::Impl::Parked Loop::Impl::Take(const std::deque<Parked>::iterator& one) {
   return taken;
 }
 
-bool Loop::Impl::Unpark(Parked& found) {
+bool Loop::Impl::Unpark(size_t slot, Parked& found) {
   absl::MutexLock lock(&park_mu);
   // Asked once for each: an app's many must not cost the others.
   absl::flat_hash_set<uid_t> at_limit;
   for (auto one = parked.begin(); one != parked.end(); ++one) {
     const uid_t uid = one->request.uid;
     if (at_limit.contains(uid)) continue;
-    if (table.BusyFor(uid) >= options.threads_per_uid) {
+    if (!MayBegin(slot, *one->entry, one->request)) {
       at_limit.insert(uid);
       continue;
     }
@@ -235,7 +247,7 @@ bool Loop::Impl::Unpark(Parked& found) {
 void Loop::Impl::ServeParked(size_t index) {
   while (parked_count.load() > 0 && !stopping.load()) {
     Parked one;
-    if (!Unpark(one)) return;
+    if (!Unpark(index, one)) return;
     Work(index, *one.entry, *one.buffer);
     Leave(*one.entry, one.entry->session->ended());
   }

@@ -96,15 +96,18 @@ struct Loop::Impl {
   void Rearm(const Entry& entry);
 
   // False: it is to be served now.
-  bool Park(Entry& entry, const Session::Buffer& buffer)
+  bool Park(size_t slot, Entry& entry, const Session::Buffer& buffer)
       ABSL_LOCKS_EXCLUDED(park_mu);
+  // Whether the uid has a thread left for it. Then `slot` is at it already.
+  bool MayBegin(size_t slot, const Entry& entry, const RequestId& request)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(park_mu);
   bool HasRoom(uid_t uid, size_t bytes) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(park_mu);
   // Takes it out of those that wait.
   Parked Take(const std::deque<Parked>::iterator& one)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(park_mu);
   // One that may be served, if there is one.
-  bool Unpark(Parked& parked) ABSL_LOCKS_EXCLUDED(park_mu);
+  bool Unpark(size_t slot, Parked& parked) ABSL_LOCKS_EXCLUDED(park_mu);
   void ServeParked(size_t index);
   void ExpireParked(int64_t now) ABSL_LOCKS_EXCLUDED(park_mu);
 

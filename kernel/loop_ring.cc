@@ -152,7 +152,8 @@ void Loop::Impl::ServeSeat(const Seat& seat, Session& session,
     session.Refuse(buffer, ENOTCONN);
     return;
   }
-  if (stuck.load(std::memory_order_relaxed) > 0 && Park(*entry, buffer)) {
+  if (stuck.load(std::memory_order_relaxed) > 0 &&
+      Park(seat.slot, *entry, buffer)) {
     return;
   }
   Work(seat.slot, *entry, buffer);
