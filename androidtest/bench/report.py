@@ -21,7 +21,7 @@ TARGETS = (
     ("readlink", "time", 1.15, 1.15, True),
     ("getxattr", "time", 1.15, 1.15, False),
     ("pwrite_fstat", "time", 11, 6, False),
-    ("chmod", "time", 10, 6.5, False),
+    ("chmod", "time", 10, 6.5, True),
     ("create", "time", 7.5, 4.5, False),
     ("rename", "time", 8, 5, False),
     ("unlink", "time", 6, 3, False),
