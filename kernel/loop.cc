@@ -138,8 +138,9 @@ void Loop::Impl::Rearm(const Entry& entry) {
 
 // Takes one request, and sees to it that what waits behind it is reported to
 // another thread before this one starts on it: it may take long. The end of a
-// handle does not, and who closed a file mostly asks for something else at
-// once: that is taken as well.
+// handle does not (where it does, the watching thread reports what waits), and
+// who closed a file mostly asks for something else at once: that is taken as
+// well.
 void Loop::Impl::ServeOne(size_t index, uint64_t key, Session::Buffer& buffer) {
   Entry* const entry = Enter(key);
   if (entry == nullptr) return;

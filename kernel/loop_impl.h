@@ -131,6 +131,7 @@ struct Loop::Impl {
   void Watch();
   // Whether anybody was busy.
   bool Look();
+  void ReportBehind(const WorkerTable::Work& work);
   void Expire(const WorkerTable::Work& work);
   void Staff(int stuck_now);
   // What is kept ready for those that were stuck lately.

@@ -6,8 +6,10 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -213,14 +215,22 @@ class SlowFile : public SingleFile {
   void GetAttributes(const Caller& caller, NodeId node,
                      std::optional<HandleId> handle,
                      AttributesReply reply) override {
-    if (node == kFileNode) {
+    if (node == kFileNode && !entered.HasBeenNotified()) {
       entered.Notify();
       proceed.WaitForNotification();
     }
     SingleFile::GetAttributes(caller, node, handle, std::move(reply));
   }
+  void Release(NodeId node, HandleId handle,
+               std::optional<uint64_t> flock_owner,
+               StatusReply reply) override {
+    if (holds_releases) release.WaitForNotification();
+    SingleFile::Release(node, handle, flock_owner, std::move(reply));
+  }
   absl::Notification entered;
   absl::Notification proceed;
+  std::atomic<bool> holds_releases{false};
+  absl::Notification release;
 };
 
 TEST_P(LoopMountTest, ASlowRequestHoldsUpNobodyElse) {
@@ -250,6 +260,17 @@ TEST_P(LoopMountTest, ASlowRequestHoldsUpNobodyElse) {
   }
   operations.proceed.Notify();
   waiter.join();
+
+  // Nor do the ends of handles, which come one behind the other.
+  std::vector<Fd> files;
+  for (int i = 0; i < 4; ++i) {
+    files.emplace_back(open((point + "/file").c_str(), O_RDONLY));
+    ASSERT_TRUE(files.back().valid());
+  }
+  operations.holds_releases = true;
+  files.clear();
+  EXPECT_EQ(access((point + "/none").c_str(), F_OK), -1);
+  operations.release.Notify();
   file.Reset();  // it holds the superblock
   EXPECT_TRUE(DetachMount(point).ok());
   ended.WaitForNotification();

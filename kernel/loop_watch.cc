@@ -59,6 +59,14 @@ void Loop::Impl::ExpireParked(int64_t now) {
   }
 }
 
+// What waits behind the end of a handle has not been reported (ServeOne()).
+void Loop::Impl::ReportBehind(const WorkerTable::Work& work) {
+  Entry* const entry = Enter(work.session);
+  if (entry == nullptr) return;
+  if (entry->session->ring() == nullptr) Rearm(*entry);
+  Leave(*entry, false);
+}
+
 void Loop::Impl::Expire(const WorkerTable::Work& work) {
   Entry* const entry = Enter(work.session);
   if (entry == nullptr) return;
@@ -147,6 +155,7 @@ bool Loop::Impl::Look() {
     if (work.worker >= WorkerTable::kMost) stuck_seats.push_back(work);
   });
   for (const WorkerTable::Work& work : stuck_now) {
+    if (work.worker < WorkerTable::kMost) ReportBehind(work);
     const int64_t patience = Patience(work.request.opcode);
     if (now - work.since < deadline * patience ||
         std::exchange(told_late[work.worker], work.since) == work.since) {
