@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
-#include <vector>
 
 #include "kernel/core.h"
 #include "kernel/libfuse.h"
@@ -39,9 +38,9 @@ std::optional<HandleId> HandleIn(const fuse_file_info* info) {
   return info->fh;
 }
 
-OpenRequest ToOpenRequest(const fuse_file_info* info, int more) {
+OpenRequest ToOpenRequest(const fuse_file_info* info) {
   OpenRequest request;
-  request.flags = info->flags & (kOpenFlags | more);
+  request.flags = info->flags & (kOpenFlags | O_EXCL);
   request.kill_suidgid = info->kill_suidgid != 0;
   return request;
 }
@@ -57,73 +56,12 @@ LockRequest ToLockRequest(const fuse_file_info* info,
   return request;
 }
 
-SetAttributes ToSetAttributes(const struct stat& stat, int set) {
-  const auto has = [set](int bit) { return (set & bit) != 0; };
-  SetAttributes values;
-  values.set_mode = has(FUSE_SET_ATTR_MODE);
-  values.set_uid = has(FUSE_SET_ATTR_UID);
-  values.set_gid = has(FUSE_SET_ATTR_GID);
-  values.set_size = has(FUSE_SET_ATTR_SIZE);
-  values.set_atime = has(FUSE_SET_ATTR_ATIME);
-  values.set_mtime = has(FUSE_SET_ATTR_MTIME);
-  values.atime_now = has(FUSE_SET_ATTR_ATIME_NOW);
-  values.mtime_now = has(FUSE_SET_ATTR_MTIME_NOW);
-  values.set_ctime = has(FUSE_SET_ATTR_CTIME);
-  values.kill_suidgid =
-      has(FUSE_SET_ATTR_KILL_SUID) || has(FUSE_SET_ATTR_KILL_SGID);
-  values.mode = stat.st_mode;
-  values.uid = stat.st_uid;
-  values.gid = stat.st_gid;
-  values.size = stat.st_size;
-  values.atime = stat.st_atim;
-  values.mtime = stat.st_mtim;
-  values.ctime = stat.st_ctim;
-  return values;
-}
-
-void DoLookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
-  const Context c(req);
-  c.operations->Lookup(c.caller, parent, name, EntryReply(req, c.core));
-}
-
-void DoForget(fuse_req_t req, fuse_ino_t node, uint64_t lookups) {
-  const Context c(req);
-  const Forget forget = {node, lookups};
-  c.operations->Forget(absl::MakeConstSpan(&forget, 1));
-  fuse_reply_none(req);
-}
-
-void DoForgetMulti(fuse_req_t req, size_t count, fuse_forget_data* forgets) {
-  const Context c(req);
-  std::vector<Forget> list;
-  list.reserve(count);
-  for (size_t i = 0; i < count; ++i) {
-    list.push_back({forgets[i].ino, forgets[i].nlookup});
-  }
-  c.operations->Forget(list);
-  fuse_reply_none(req);
-}
-
-void DoGetattr(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
-  const Context c(req);
-  c.operations->GetAttributes(c.caller, node, HandleIn(info),
-                              AttributesReply(req, c.core));
-}
-
 void DoStatx(fuse_req_t req, fuse_ino_t node, int flags, int mask,
              fuse_file_info* info) {
   const Context c(req);
   c.operations->Statx(c.caller, node, HandleIn(info),
                       static_cast<uint32_t>(flags), static_cast<uint32_t>(mask),
                       StatxReply(req, c.core));
-}
-
-void DoSetattr(fuse_req_t req, fuse_ino_t node, struct stat* stat, int set,
-               fuse_file_info* info) {
-  const Context c(req);
-  c.operations->SetAttributes(c.caller, node, HandleIn(info),
-                              ToSetAttributes(*stat, set),
-                              AttributesReply(req, c.core));
 }
 
 void DoReadlink(fuse_req_t req, fuse_ino_t node) {
@@ -145,28 +83,6 @@ void DoMknod(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
                       EntryReply(req, c.core));
 }
 
-void DoMkdir(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode) {
-  const Context c(req);
-  c.operations->Mkdir(c.caller, parent, name, mode, EntryReply(req, c.core));
-}
-
-void DoUnlink(fuse_req_t req, fuse_ino_t parent, const char* name) {
-  const Context c(req);
-  c.operations->Unlink(c.caller, parent, name, StatusReply(req, c.core));
-}
-
-void DoRmdir(fuse_req_t req, fuse_ino_t parent, const char* name) {
-  const Context c(req);
-  c.operations->Rmdir(c.caller, parent, name, StatusReply(req, c.core));
-}
-
-void DoRename(fuse_req_t req, fuse_ino_t parent, const char* name,
-              fuse_ino_t new_parent, const char* new_name, unsigned flags) {
-  const Context c(req);
-  c.operations->Rename(c.caller, parent, name, new_parent, new_name, flags,
-                       StatusReply(req, c.core));
-}
-
 void DoLink(fuse_req_t req, fuse_ino_t node, fuse_ino_t new_parent,
             const char* new_name) {
   const Context c(req);
@@ -174,23 +90,10 @@ void DoLink(fuse_req_t req, fuse_ino_t node, fuse_ino_t new_parent,
                      EntryReply(req, c.core));
 }
 
-void DoOpen(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
-  const Context c(req);
-  c.operations->Open(c.caller, node, ToOpenRequest(info, 0),
-                     OpenReply(req, c.core));
-}
-
-void DoCreate(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
-              fuse_file_info* info) {
-  const Context c(req);
-  c.operations->Create(c.caller, parent, name, mode,
-                       ToOpenRequest(info, O_EXCL), CreateReply(req, c.core));
-}
-
 void DoTmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode,
                fuse_file_info* info) {
   const Context c(req);
-  c.operations->Tmpfile(c.caller, parent, mode, ToOpenRequest(info, O_EXCL),
+  c.operations->Tmpfile(c.caller, parent, mode, ToOpenRequest(info),
                         CreateReply(req, c.core));
 }
 
@@ -208,51 +111,11 @@ void DoWrite(fuse_req_t req, fuse_ino_t node, const char* data, size_t size,
                       offset, info->kill_suidgid != 0, WriteReply(req, c.core));
 }
 
-void DoFlush(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
-  const Context c(req);
-  c.operations->Flush(c.caller, node, info->fh, info->lock_owner,
-                      StatusReply(req, c.core));
-}
-
-void DoRelease(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
-  const Context c(req);
-  std::optional<uint64_t> flock_owner;
-  if (info->flock_release != 0) flock_owner = info->lock_owner;
-  c.operations->Release(node, info->fh, flock_owner, StatusReply(req, c.core));
-}
-
 void DoFsync(fuse_req_t req, fuse_ino_t node, int data_only,
              fuse_file_info* info) {
   const Context c(req);
   c.operations->Fsync(c.caller, node, info->fh, data_only != 0,
                       StatusReply(req, c.core));
-}
-
-void DoOpendir(fuse_req_t req, fuse_ino_t node, fuse_file_info* /*info*/) {
-  const Context c(req);
-  c.operations->OpenDirectory(c.caller, node, OpenDirectoryReply(req, c.core));
-}
-
-void ReadDirectory(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset,
-                   const fuse_file_info* info, bool plus) {
-  const Context c(req);
-  c.operations->ReadDirectory(c.caller, node, info->fh, offset,
-                              DirectoryReply(req, c.core, size, plus));
-}
-
-void DoReaddir(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset,
-               fuse_file_info* info) {
-  ReadDirectory(req, node, size, offset, info, false);
-}
-
-void DoReaddirplus(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset,
-                   fuse_file_info* info) {
-  ReadDirectory(req, node, size, offset, info, true);
-}
-
-void DoReleasedir(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
-  const Context c(req);
-  c.operations->ReleaseDirectory(node, info->fh, StatusReply(req, c.core));
 }
 
 void DoFsyncdir(fuse_req_t req, fuse_ino_t node, int data_only,
@@ -379,38 +242,21 @@ void DoBmap(fuse_req_t req, fuse_ino_t /*node*/, size_t /*block_size*/,
   fuse_reply_err(req, ENOSYS);
 }
 
-// Destroy stays null: the session answers FUSE_DESTROY itself, when the last
-// thread has left. So do write_buf and retrieve_reply: no splicing, no
-// retrieving.
+// What kernel/direct.h serves never comes here. Destroy stays null: the session
+// answers FUSE_DESTROY itself, when the last thread has left. So do write_buf
+// and retrieve_reply: no splicing, no retrieving.
 fuse_lowlevel_ops MakeTable() {
   fuse_lowlevel_ops ops = {};
   ops.init = Negotiate;
-  ops.lookup = DoLookup;
-  ops.forget = DoForget;
-  ops.forget_multi = DoForgetMulti;
-  ops.getattr = DoGetattr;
   ops.statx = DoStatx;
-  ops.setattr = DoSetattr;
   ops.readlink = DoReadlink;
   ops.symlink = DoSymlink;
   ops.mknod = DoMknod;
-  ops.mkdir = DoMkdir;
-  ops.unlink = DoUnlink;
-  ops.rmdir = DoRmdir;
-  ops.rename = DoRename;
   ops.link = DoLink;
-  ops.open = DoOpen;
-  ops.create = DoCreate;
   ops.tmpfile = DoTmpfile;
   ops.read = DoRead;
   ops.write = DoWrite;
-  ops.flush = DoFlush;
-  ops.release = DoRelease;
   ops.fsync = DoFsync;
-  ops.opendir = DoOpendir;
-  ops.readdir = DoReaddir;
-  ops.readdirplus = DoReaddirplus;
-  ops.releasedir = DoReleasedir;
   ops.fsyncdir = DoFsyncdir;
   ops.statfs = DoStatfs;
   ops.access = DoAccess;

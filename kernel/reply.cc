@@ -169,14 +169,10 @@ void EntryReply::NegativeCached() {
 
 void AttributesReply::Send(const Attributes& attributes) {
   if (!Take()) return;
-  if (request_ == nullptr) {
-    fuse_attr_out out = {};
-    out.attr_valid = Seconds(attributes.cache);
-    out.attr = ToAttr(attributes.stat);
-    (void)SendBody(out);
-    return;
-  }
-  fuse_reply_attr(request_, &attributes.stat, Timeout(attributes.cache));
+  fuse_attr_out out = {};
+  out.attr_valid = Seconds(attributes.cache);
+  out.attr = ToAttr(attributes.stat);
+  (void)SendBody(out);
 }
 
 void StatxReply::Send(const struct statx& attributes, bool cache) {
@@ -222,24 +218,19 @@ void OpenFlags::Fill(fuse_open_out* out) const {
 
 bool OpenReply::Send(const OpenFlags& flags) {
   if (!Take()) return false;
-  if (request_ == nullptr) {
-    fuse_open_out out = {};
-    flags.Fill(&out);
-    return SendBody(out);
-  }
-  fuse_file_info info = {};
-  flags.Fill(&info);
-  return fuse_reply_open(request_, &info) == 0;
+  fuse_open_out out = {};
+  flags.Fill(&out);
+  return SendBody(out);
 }
 
 bool OpenDirectoryReply::Send(HandleId handle, DirectoryCache cache) {
   if (!Take()) return false;
-  fuse_file_info info = {};
-  info.fh = handle;
-  info.cache_readdir = cache == DirectoryCache::kNone ? 0 : 1;
+  fuse_open_out out = {};
+  out.fh = handle;
+  if (cache != DirectoryCache::kNone) out.open_flags |= FOPEN_CACHE_DIR;
   // Always where it does not read them: it would drop what others have read.
-  info.keep_cache = cache == DirectoryCache::kEmptied ? 0 : 1;
-  return fuse_reply_open(request_, &info) == 0;
+  if (cache != DirectoryCache::kEmptied) out.open_flags |= FOPEN_KEEP_CACHE;
+  return SendBody(out);
 }
 
 bool CreateReply::Send(const Entry& entry, const OpenFlags& flags) {
@@ -247,6 +238,14 @@ bool CreateReply::Send(const Entry& entry, const OpenFlags& flags) {
   if (entry.node == 0) {
     SendError(EIO);
     return false;
+  }
+  if (request_ == nullptr) {
+    struct {
+      fuse_entry_out entry;
+      fuse_open_out open;
+    } out = {ToEntryOut(entry), {}};
+    flags.Fill(&out.open);
+    return SendBody(out);
   }
   const fuse_entry_param param = ToEntryParam(entry);
   fuse_file_info info = {};
@@ -323,9 +322,8 @@ void IoctlReply::Send(int result, std::string_view output) {
   }
 }
 
-DirectoryReply::DirectoryReply(fuse_req* request, SessionCore* core,
-                               size_t size, bool plus)
-    : Reply(request, core), buffer_(new char[size]), size_(size), plus_(plus) {}
+DirectoryReply::DirectoryReply(SessionCore* core, size_t size, bool plus)
+    : Reply(nullptr, core), buffer_(new char[size]), size_(size), plus_(plus) {}
 
 bool DirectoryReply::Add(const char* name, ino_t inode, mode_t type,
                          off_t next) {
@@ -334,7 +332,7 @@ bool DirectoryReply::Add(const char* name, ino_t inode, mode_t type,
   stat.st_ino = inode;
   stat.st_mode = type;
   const size_t room = size_ - used_;
-  const size_t needed = fuse_add_direntry(request_, buffer_.get() + used_, room,
+  const size_t needed = fuse_add_direntry(nullptr, buffer_.get() + used_, room,
                                           name, &stat, next);
   if (needed > room) return false;
   used_ += needed;
@@ -345,7 +343,7 @@ bool DirectoryReply::AddPlus(const char* name, const Entry& entry, off_t next) {
   if (answered() || !plus_) return false;
   const fuse_entry_param param = ToEntryParam(entry);
   const size_t room = size_ - used_;
-  const size_t needed = fuse_add_direntry_plus(request_, buffer_.get() + used_,
+  const size_t needed = fuse_add_direntry_plus(nullptr, buffer_.get() + used_,
                                                room, name, &param, next);
   if (needed > room) return false;
   used_ += needed;
@@ -354,7 +352,7 @@ bool DirectoryReply::AddPlus(const char* name, const Entry& entry, off_t next) {
 
 bool DirectoryReply::Send() {
   if (!Take()) return false;
-  return fuse_reply_buf(request_, buffer_.get(), used_) == 0;
+  return core_->Deliver(unique_, 0, buffer_.get(), used_);
 }
 
 }  // namespace fused::kernel

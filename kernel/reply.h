@@ -105,8 +105,7 @@ class EntryReply : public Reply {
 
 class AttributesReply : public Reply {
  public:
-  AttributesReply(fuse_req* request, SessionCore* core)
-      : Reply(request, core) {}
+  explicit AttributesReply(SessionCore* core) : Reply(nullptr, core) {}
   void Send(const Attributes& attributes);
 };
 
@@ -144,14 +143,13 @@ class OpenFlags {
 // RELEASE will come.
 class OpenReply : public Reply {
  public:
-  OpenReply(fuse_req* request, SessionCore* core) : Reply(request, core) {}
+  explicit OpenReply(SessionCore* core) : Reply(nullptr, core) {}
   [[nodiscard]] bool Send(const OpenFlags& flags);
 };
 
 class OpenDirectoryReply : public Reply {
  public:
-  OpenDirectoryReply(fuse_req* request, SessionCore* core)
-      : Reply(request, core) {}
+  explicit OpenDirectoryReply(SessionCore* core) : Reply(nullptr, core) {}
   [[nodiscard]] bool Send(HandleId handle, DirectoryCache cache);
 };
 
@@ -239,7 +237,7 @@ class IoctlReply : public Reply {
 class DirectoryReply : public Reply {
  public:
   // `size`: the most bytes that the kernel takes.
-  DirectoryReply(fuse_req* request, SessionCore* core, size_t size, bool plus);
+  DirectoryReply(SessionCore* core, size_t size, bool plus);
   DirectoryReply(DirectoryReply&&) noexcept = default;
 
   bool plus() const { return plus_; }
