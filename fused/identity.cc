@@ -6,7 +6,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <fstream>
 #include <string>
 #include <string_view>
@@ -72,10 +71,7 @@ absl::Status ClearSetId(const kernel::Caller& caller, int fd) {
     clear |= S_ISGID;
   }
   if (clear == 0) return absl::OkStatus();
-  if (chmod(kernel::ProcPath(fd).text, stat->st_mode & 07777 & ~clear) != 0) {
-    return kernel::ErrnoStatus(errno);
-  }
-  return absl::OkStatus();
+  return kernel::ChangeMode(fd, stat->st_mode & 07777 & ~clear);
 }
 
 CallerIdentity::CallerIdentity(const kernel::Caller& caller)

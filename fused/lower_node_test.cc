@@ -191,6 +191,28 @@ TEST_F(DescriptorBudgetTest, ThreadsAgreeOnNodes) {
   EXPECT_LE(tree_->descriptors(), kBudget + kThreads);
 }
 
+TEST_F(DescriptorBudgetTest, ALookTakesNoDescriptor) {
+  const std::string path = scratch_.MakeFile("a", "");
+  const NodePtr a = Lookup("a");
+  ASSERT_TRUE(a->GiveUp());
+  const size_t held = tree_->descriptors();
+  absl::StatusOr<LowerTree::Found> found =
+      tree_->Lookup(tree_->root(), "a", /*look=*/true);
+  ASSERT_TRUE(found.ok());
+  EXPECT_EQ(found->node, a);
+  EXPECT_EQ(found->stat.st_ino, a->inode());
+  EXPECT_EQ(tree_->descriptors(), held);
+
+  // Another in its place.
+  ASSERT_EQ(rename(scratch_.MakeFile("b", "").c_str(), path.c_str()), 0);
+  found = tree_->Lookup(tree_->root(), "a", /*look=*/true);
+  ASSERT_TRUE(found.ok());
+  EXPECT_NE(found->node, a);
+  ASSERT_EQ(unlink(path.c_str()), 0);
+  found = tree_->Lookup(tree_->root(), "a", /*look=*/true);
+  EXPECT_TRUE(kernel::IsErrno(found.status(), ENOENT));
+}
+
 TEST_F(DescriptorBudgetTest, AnInodeNumberThatIsUsedAgainIsAnotherNode) {
   scratch_.MakeFile("old", "");
   const NodePtr old = Lookup("old");
@@ -221,6 +243,10 @@ TEST_F(DescriptorBudgetTest, AnInodeNumberThatIsUsedAgainIsAnotherNode) {
   EXPECT_TRUE(kernel::IsErrno(old->Descriptor().status(), ESTALE));
   EXPECT_TRUE(kernel::IsErrno(old->Stat().status(), ESTALE));
   EXPECT_EQ(Lookup(reused), fresh);
+  // By its number alone it would be the one from before.
+  fresh->GiveUp();
+  EXPECT_EQ(tree_->Lookup(tree_->root(), reused.c_str(), /*look=*/true)->node,
+            fresh);
 }
 
 TEST(LowerTreeTest, WithoutHandlesDescriptorsAreKept) {

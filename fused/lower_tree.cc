@@ -146,10 +146,11 @@ LowerTree::Shard& LowerTree::ShardOf(const Key& key) {
   return shards_[ShardOfHash(absl::HashOf(key))];
 }
 
-std::optional<LowerTree::Found> LowerTree::Glance(int parent,
-                                                  const char* name) {
+absl::StatusOr<std::optional<LowerTree::Found>> LowerTree::Glance(
+    int parent, const char* name) {
   // Nothing is mounted below the root (kernel::CloneTree()).
   absl::StatusOr<struct stat> stat = kernel::StatChild(parent, name);
+  if (kernel::IsErrno(stat.status(), ENOENT)) return stat.status();
   if (!stat.ok()) return std::nullopt;
   const Key key{stat->st_dev, stat->st_ino};
   Ref<LowerNode> known;
@@ -159,26 +160,32 @@ std::optional<LowerTree::Found> LowerTree::Glance(int parent,
     known = shard.Find(key);
   }
   if (known == nullptr) return std::nullopt;
-  absl::MutexLock lock(&known->mutex_);
-  // The number is the node's while it holds a descriptor; one that it has had
-  // since the look was made was opened by file handle, which tells as much.
-  if (known->fd_ == nullptr) return std::nullopt;
+  std::optional<kernel::FileHandle> handle;
+  {
+    absl::MutexLock lock(&known->mutex_);
+    // The number is the node's while it holds a descriptor; one that it has had
+    // since the look was made was opened by file handle, which tells as much.
+    if (known->fd_ != nullptr) return Found{known, *stat};
+    if (known->handle_.has_value()) handle = known->handle_.value();
+  }
+  if (!handle.has_value()) return std::nullopt;
+  // It gave its descriptor up, and need not have it back for this.
+  const absl::StatusOr<kernel::FileHandle> now =
+      kernel::HandleOfChild(parent, name);
+  if (!now.ok() || !(*now == *handle)) return std::nullopt;
   return Found{known, *stat};
 }
 
 absl::StatusOr<LowerTree::Found> LowerTree::InternMade(
-    const kernel::Fd& made, const Ref<LowerNode>& parent,
-    std::string_view name) {
-  absl::StatusOr<kernel::Fd> path = kernel::OpenPath(made.get());
-  if (!path.ok()) return path.status();
-  absl::StatusOr<Found> found = Intern(*std::move(path));
+    kernel::Fd made, const Ref<LowerNode>& parent, std::string_view name) {
+  absl::StatusOr<Found> found = Intern(std::move(made));
   if (found.ok()) found->node->SetPlace(parent, name);
   return found;
 }
 
 absl::StatusOr<LowerTree::Found> LowerTree::Lookup(const Ref<LowerNode>& parent,
                                                    const char* name,
-                                                   bool known) {
+                                                   bool look) {
   absl::StatusOr<Pin> pin = parent->Descriptor();
   if (!pin.ok()) return pin.status();
   constexpr int kAttempts = 16;
@@ -188,7 +195,11 @@ absl::StatusOr<LowerTree::Found> LowerTree::Lookup(const Ref<LowerNode>& parent,
     std::optional<uint64_t> moves = moves_begun_.load();
     if (over != *moves) moves.reset();
     std::optional<Found> found;
-    if (known) found = Glance((*pin)->get(), name);
+    if (look) {
+      absl::StatusOr<std::optional<Found>> seen = Glance((*pin)->get(), name);
+      if (!seen.ok()) return seen.status();
+      found = *std::move(seen);
+    }
     if (!found.has_value()) {
       absl::StatusOr<kernel::Fd> fd =
           kernel::OpenChild((*pin)->get(), name, O_PATH | O_NOFOLLOW);
@@ -364,12 +375,21 @@ Ref<const Standing> LowerTree::Share(const Standing& standing) {
 }
 
 void LowerTree::Sweep() {
-  if (held_.load(std::memory_order_relaxed) <= options_.descriptor_budget) {
-    return;
+  while (held_.load(std::memory_order_relaxed) > options_.descriptor_budget) {
+    if (sweeping_.exchange(true)) return;
+    const bool swept = SweepOnce();
+    // Who came meanwhile has left what he added to this thread, which sees it
+    // now: not a store, for it is his exchange that tells of it.
+    sweeping_.exchange(false);
+    // All that is held is in use.
+    if (!swept) return;
   }
-  if (sweeping_.exchange(true)) return;
+}
+
+bool LowerTree::SweepOnce() {
   // Twice around: the first visit takes the mark of use, the second evicts.
   const size_t target = options_.descriptor_budget / 8 * 7;
+  bool evicted = false;
   for (size_t step = 0; step < 2 * kShards; ++step) {
     Shard& shard = shards_[hand_.fetch_add(1) % kShards];
     std::vector<Ref<LowerNode>> nodes;
@@ -383,11 +403,11 @@ void LowerTree::Sweep() {
       }
     }
     for (const Ref<LowerNode>& node : nodes) {
-      if (!node->used_.exchange(false)) node->Evict();
+      if (!node->used_.exchange(false) && node->Evict()) evicted = true;
     }
     if (held_.load(std::memory_order_relaxed) <= target) break;
   }
-  sweeping_.store(false);
+  return evicted;
 }
 
 std::string LowerTree::PathOf(const LowerNode& node) const {

@@ -66,17 +66,16 @@ class LowerTree {
     struct stat stat;
   };
 
-  // The child `name` of a directory, found without following anything. `known`:
-  // likely it is held already, so that a look tells which it is.
+  // The child `name` of a directory, found without following anything. `look`:
+  // before it is opened; likely it is held already, or absent.
   absl::StatusOr<Found> Lookup(const Ref<LowerNode>& parent, const char* name,
-                               bool known = false);
+                               bool look = false);
 
   // The node of an inode that `fd` (O_PATH or not) has opened; `fd` is taken
   // as its descriptor where it has none. Its place is not set.
   absl::StatusOr<Found> Intern(kernel::Fd fd);
-  // Of a file that `made` has open and that was made there just now, under the
-  // locks of that.
-  absl::StatusOr<Found> InternMade(const kernel::Fd& made,
+  // Of a file that was made there just now, under the locks of that.
+  absl::StatusOr<Found> InternMade(kernel::Fd made,
                                    const Ref<LowerNode>& parent,
                                    std::string_view name);
 
@@ -225,8 +224,9 @@ class LowerTree {
   }
   bool AwaitMakings(uint64_t over) ABSL_LOCKS_EXCLUDED(making_mutex_);
 
-  // What stands there, if its node holds a descriptor: one look is enough.
-  std::optional<Found> Glance(int parent, const char* name);
+  // What stands there, if it is a node's: a look tells which. Nothing: it has
+  // to be opened. ENOENT: nothing stands there.
+  absl::StatusOr<std::optional<Found>> Glance(int parent, const char* name);
   // Whether descriptors can be given up and had again by file handles.
   void FindHandles();
   Shard& ShardOf(const Key& key);
@@ -237,6 +237,8 @@ class LowerTree {
   Ref<const Standing> Share(const Standing& standing);
   // Gives descriptors up until the budget is kept again.
   void Sweep();
+  // False: there was none to give up.
+  bool SweepOnce();
 
   const Options options_;
   const kernel::Fd root_fd_;

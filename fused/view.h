@@ -291,7 +291,7 @@ class View : public kernel::Operations {
                                                 LowerNode& lower,
                                                 const char* name);
   // What stands at the target now, under the parent's names_mutex.
-  absl::Status Refresh(const Actor& actor, Target& target);
+  absl::Status Refresh(const Actor& actor, Target& target, bool there = false);
   // What was found there, if the actor may know.
   absl::Status Take(const Actor& actor, Target& target, LowerTree::Found found);
   // Whether callers who share a mount get different answers there.
@@ -397,7 +397,7 @@ class View : public kernel::Operations {
   absl::StatusOr<kernel::Fd> MakeFile(const Caller& caller, const Actor& actor,
                                       int parent, const char* name,
                                       const NewFile& file);
-  // Judges and makes it as one, as far as moves of directories go.
+  // As one, as far as moves of directories go. Invalid: the handle needs none.
   absl::StatusOr<kernel::Fd> JudgeAndMake(const Caller& caller,
                                           const Actor& actor, Target& target,
                                           const NewFile& file,

@@ -195,16 +195,14 @@ bool View::HasPassthroughWriter(Node& node) {
 
 absl::Status View::ApplyPosixAttributes(const Ref<Node>& node, int fd,
                                         const kernel::SetAttributes& values) {
-  const kernel::ProcPath path(fd);
   if (values.set_mode) {
     constexpr mode_t kSetId = S_ISUID | S_ISGID;
     if ((values.mode & kSetId) != 0 && HasPassthroughWriter(*node)) {
       // Its writes would leave the bit standing.
       return Busy();
     }
-    if (chmod(path.text, values.mode & 07777) != 0) {
-      return kernel::ErrnoStatus(errno);
-    }
+    const absl::Status status = kernel::ChangeMode(fd, values.mode & 07777);
+    if (!status.ok()) return status;
   }
   if (values.set_uid || values.set_gid) {
     const uid_t uid = values.set_uid ? values.uid : static_cast<uid_t>(-1);

@@ -57,18 +57,24 @@ void View::ExpireAllNames() const {
 
 void View::AfterRemoved(const Ref<LowerNode>& lower, bool gone,
                         kernel::NodeId known) const {
+  // Link count and ctime. First: who has found it meanwhile, and is none of the
+  // others yet, looks again.
+  InvalidateElsewhere(*lower, known, false);
+  const Sighting own{peer_, known};
+  const bool elsewhere = lower->SeenElsewhere(own);
   if (lower->is_regular() && gone) {
-    lower->SetRemovedBy(peer_->id());
+    if (elsewhere) lower->SetRemovedBy(peer_->id());
     const std::shared_ptr<const InForce> now = context_.rules->Lease();
     if (now->grants != nullptr) now->grants->SetGone(lower->file_id());
   }
+  // This view's kernel is about to forget it.
+  if (gone && !elsewhere) return;
   for (const Sighting& sighting : lower->sightings()) {
+    if (gone && sighting == own) continue;
     const std::shared_ptr<kernel::Session> session =
         sighting.peer->session().lock();
     if (session != nullptr) session->backing().Doom(sighting.node);
   }
-  // Link count and ctime.
-  InvalidateElsewhere(*lower, known, false);
 }
 
 }  // namespace fused

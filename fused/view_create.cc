@@ -102,9 +102,14 @@ absl::StatusOr<kernel::Fd> View::JudgeAndMake(const kernel::Caller& caller,
   decision = *decided;
   absl::StatusOr<Pin> pin = target.parent->lower->Descriptor();
   if (!pin.ok()) return pin.status();
+  // Where the kernel reads and writes it, by a backing id, one descriptor is
+  // all that is needed, the node's: not for writing, since it stays.
+  const bool one = decision.io == policy::IoMode::kPassthrough &&
+                   passthrough_.load(std::memory_order_acquire);
   const LowerTree::Making making(target.parent->lower->tree());
   absl::StatusOr<kernel::Fd> fd =
-      MakeFile(caller, actor, (*pin)->get(), target.name.data(), file);
+      MakeFile(caller, actor, (*pin)->get(), target.name.data(),
+               {.mode = file.mode, .flags = one ? O_RDONLY : file.flags});
   if (kernel::IsErrno(fd.status(), EEXIST)) {
     absl::Status status = Refresh(actor, target);
     if (!status.ok()) return status;
@@ -113,9 +118,12 @@ absl::StatusOr<kernel::Fd> View::JudgeAndMake(const kernel::Caller& caller,
   NameChanged(*target.parent->lower, target.name);
   target.tellings = target.parent->lower->tree().tellings();
   // Before anything else can take the name.
+  absl::StatusOr<kernel::Fd> own =
+      one ? std::exchange(*fd, kernel::Fd()) : kernel::OpenPath(fd->get());
+  if (!own.ok()) return own.status();
   absl::StatusOr<LowerTree::Found> made =
-      target.parent->lower->tree().InternMade(*fd, target.parent->lower,
-                                              target.place_name());
+      target.parent->lower->tree().InternMade(
+          *std::move(own), target.parent->lower, target.place_name());
   if (!made.ok()) return made.status();
   target.lower = std::move(made->node);
   target.stat = made->stat;

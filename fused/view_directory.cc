@@ -99,7 +99,7 @@ View::Added View::AddName(const Actor& actor, const Ref<Node>& directory,
                                                              : Added::kFull;
   }
   // It went meanwhile, or may not be seen.
-  if (!Refresh(actor, target).ok() || target.lower == nullptr) {
+  if (!Refresh(actor, target, /*there=*/true).ok() || target.lower == nullptr) {
     return Added::kSkipped;
   }
   if (!reply.plus()) {

@@ -145,16 +145,16 @@ std::optional<std::string> View::OtherNameOf(const Actor& actor,
   return std::nullopt;
 }
 
-absl::Status View::Refresh(const Actor& actor, Target& target) {
+absl::Status View::Refresh(const Actor& actor, Target& target, bool there) {
   target.lower = nullptr;
-  // What the kernel has a node for is likely that still.
-  const bool known =
-      told_.Find(ToldNames::KeyOf(target.parent->id(), target.name))
-          .has_value();
+  // What is there, and the kernel has no node for, is opened at once.
+  const bool look =
+      !there || told_.Find(ToldNames::KeyOf(target.parent->id(), target.name))
+                    .has_value();
   target.tellings = target.parent->lower->tree().tellings();
   // Its place is where it stands, whichever spelling led there.
   absl::StatusOr<LowerTree::Found> found = target.parent->lower->tree().Lookup(
-      target.parent->lower, target.place_name().data(), known);
+      target.parent->lower, target.place_name().data(), look);
   if (!found.ok()) {
     // Nothing there; for the media profile neither is what it does not show,
     // nor what was mounted below or leads elsewhere (EXDEV, ELOOP).

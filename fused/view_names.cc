@@ -68,7 +68,7 @@ absl::Status View::RefreshMade(const Actor& actor, Target& target, mode_t type,
       return Take(actor, target, *std::move(found));
     }
   }
-  return Refresh(actor, target);
+  return Refresh(actor, target, /*there=*/true);
 }
 
 absl::Status View::NotMade(const Actor& actor, Target& target, bool shown,

@@ -352,8 +352,9 @@ TEST_F(NamesTest, WhatIsGoneLosesItsBackingId) {
   MakeFile("a/g", "");
   MountedView& one = Mount();
   MountedView& two = MountApp();
-  for (MountedView* view : {&one, &two}) {
-    const kernel::NodeId file = view->Walk("a/f");
+  kernel::NodeId file = 0;
+  for (MountedView* view : {&two, &one}) {
+    file = view->Walk("a/f");
     const Answer opened = view->Open(file, O_RDWR);
     ASSERT_GT(opened.opened().backing_id, 0);
     view->Release(file, opened.opened().fh);
@@ -361,11 +362,13 @@ TEST_F(NamesTest, WhatIsGoneLosesItsBackingId) {
     ASSERT_EQ(view->backing().ids().size(), 1u);
   }
   ASSERT_EQ(one.Unlink(one.Walk("a"), "f").error, 0);
-  EXPECT_TRUE(one.backing().ids().empty());
   EXPECT_TRUE(two.backing().ids().empty());
+  // The one that has removed it forgets it as well.
+  one.Forget(file, 1);
+  EXPECT_TRUE(one.backing().ids().empty());
 
   // One that is open keeps it for as long.
-  const kernel::NodeId file = two.Walk("a/g");
+  file = two.Walk("a/g");
   const uint64_t handle = two.Open(file, O_RDWR).opened().fh;
   ASSERT_EQ(one.Create(one.Walk("a"), "new", O_RDWR).error, 0);
   ASSERT_EQ(one.Rename(one.Walk("a"), "new", one.Walk("a"), "g").error, 0);

@@ -127,11 +127,13 @@ absl::StatusOr<struct stat> StatChild(int parent, const char* name) {
   return result;
 }
 
-absl::StatusOr<FileHandle> HandleOf(int fd) {
+namespace {
+
+absl::StatusOr<FileHandle> HandleAt(int fd, const char* name, int flags) {
   RawHandle raw;
   raw.header.handle_bytes = FileHandle::kMaxBytes;
   int mount_id = 0;
-  if (name_to_handle_at(fd, "", &raw.header, &mount_id, AT_EMPTY_PATH) != 0) {
+  if (name_to_handle_at(fd, name, &raw.header, &mount_id, flags) != 0) {
     return ErrnoStatus(errno == EOVERFLOW ? EOPNOTSUPP : errno);
   }
   FileHandle handle;
@@ -139,6 +141,17 @@ absl::StatusOr<FileHandle> HandleOf(int fd) {
   handle.size = raw.header.handle_bytes;
   std::memcpy(handle.bytes, raw.bytes, handle.size);
   return handle;
+}
+
+}  // namespace
+
+absl::StatusOr<FileHandle> HandleOf(int fd) {
+  return HandleAt(fd, "", AT_EMPTY_PATH);
+}
+
+absl::StatusOr<FileHandle> HandleOfChild(int parent, const char* name) {
+  if (!IsComponent(name)) return ErrnoStatus(EINVAL);
+  return HandleAt(parent, name, 0);
 }
 
 absl::StatusOr<Fd> OpenHandle(int mount, const FileHandle& handle, int flags) {
@@ -161,6 +174,18 @@ absl::StatusOr<Fd> OpenHandle(int mount, const FileHandle& handle, int flags) {
 
 ProcPath::ProcPath(int fd) {
   std::snprintf(text, sizeof(text), "/proc/self/fd/%d", fd);
+}
+
+absl::Status ChangeMode(int fd, mode_t mode) {
+  // Linux 6.6; older C libraries have no name for it.
+  constexpr long kFchmodat2 = 452;
+  if (syscall(kFchmodat2, fd, "", mode, AT_EMPTY_PATH) == 0) {
+    return absl::OkStatus();
+  }
+  // An older kernel, or a sandbox that does not know it.
+  if (errno != ENOSYS && errno != EPERM) return ErrnoStatus(errno);
+  if (chmod(ProcPath(fd).text, mode) != 0) return ErrnoStatus(errno);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> GetXattr(int fd, const char* name) {

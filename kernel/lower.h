@@ -52,6 +52,8 @@ absl::StatusOr<struct stat> StatChild(int parent, const char* name);
 
 // EOPNOTSUPP: the file system has no handles, or too long ones.
 absl::StatusOr<FileHandle> HandleOf(int fd);
+// Of the component `name` of a directory, itself where it is a symbolic link.
+absl::StatusOr<FileHandle> HandleOfChild(int parent, const char* name);
 // O_PATH unless other flags are given. ESTALE: the inode is gone. `mount` is
 // any descriptor on the mount; one that is not O_PATH spares an open(2).
 absl::StatusOr<Fd> OpenHandle(int mount, const FileHandle& handle, int flags);
@@ -62,6 +64,9 @@ struct ProcPath {
   explicit ProcPath(int fd);
   char text[32];
 };
+
+// chmod(2) by an O_PATH descriptor; never of a symbolic link (EOPNOTSUPP).
+absl::Status ChangeMode(int fd, mode_t mode);
 
 // Extended attributes by an O_PATH descriptor.
 absl::StatusOr<std::string> GetXattr(int fd, const char* name);

@@ -176,6 +176,10 @@ TEST_F(LowerTest, HandlesSurviveDescriptors) {
   }
   ASSERT_THAT(handle, IsOk());
   EXPECT_EQ(*handle, *HandleOf(path->get()));
+  EXPECT_EQ(*handle, *HandleOfChild(root_.get(), "file"));
+  EXPECT_TRUE(
+      IsErrno(HandleOfChild(root_.get(), "absent").status(), ENOENT));
+  EXPECT_TRUE(IsErrno(HandleOfChild(root_.get(), "..").status(), EINVAL));
   EXPECT_FALSE(*handle == *HandleOf(root_.get()));
   const ino_t inode = Stat(path->get())->st_ino;
   path->Reset();
@@ -207,6 +211,18 @@ TEST_F(LowerTest, Xattrs) {
   ASSERT_THAT(got, IsOk());
   EXPECT_EQ(*got, value);
   EXPECT_TRUE(IsErrno(GetXattr(path->get(), "user.none").status(), ENODATA));
+}
+
+TEST_F(LowerTest, ModesChangeByAPath) {
+  absl::StatusOr<Fd> path = OpenChild(root_.get(), "file", O_PATH);
+  ASSERT_THAT(path, IsOk());
+  for (const mode_t mode : {0600u, 0444u, 02750u}) {
+    ASSERT_THAT(ChangeMode(path->get(), mode), IsOk());
+    absl::StatusOr<struct stat> stat = Stat(path->get());
+    ASSERT_THAT(stat, IsOk());
+    EXPECT_EQ(stat->st_mode & 07777, mode);
+  }
+  EXPECT_TRUE(IsErrno(ChangeMode(-1, 0600), EBADF));
 }
 
 TEST(ProcPathTest, HoldsTheLargestNumber) {
