@@ -38,9 +38,43 @@ absl::StatusOr<media::FileKey> KeyOf(LowerNode& node) {
   return media->KeyOf((*pin)->get(), path);
 }
 
+std::optional<Owner> LowerNode::ReadMark(int fd, bool& sure) {
+  if (!tree_->has_xattrs()) return std::nullopt;
+  std::optional<kernel::FileHandle> handle;
+  if (tree_->keeps_marks()) handle = Handle();
+  // First: what changes after it has another time.
+  absl::StatusOr<struct stat> stat = kernel::ErrnoStatus(ESTALE);
+  if (handle.has_value()) stat = kernel::Stat(fd);
+  const absl::StatusOr<std::optional<Owner>> mark = AskOwner(fd);
+  if (!mark.ok()) {
+    sure = false;
+    return std::nullopt;
+  }
+  if (stat.ok()) {
+    tree_->marks().Note(*handle, *stat,
+                        mark->has_value() ? tree_->Share(**mark) : nullptr);
+  }
+  return *mark;
+}
+
+void LowerNode::TakeMark(const KnownMarks::Mark& mark) {
+  if (const media::Tree* const media = tree_->media()) {
+    const absl::StatusOr<media::FileKey> key = KeyOf(*this);
+    if (!key.ok()) return;
+    const std::optional<Owner> recorded = media->OwnerOf(*key);
+    // Else it is found the long way, which sees to it that both say the same.
+    const bool same = mark != nullptr
+                          ? recorded == static_cast<const Owner&>(*mark)
+                          : !recorded.has_value() && tree_->index()->loaded();
+    if (!same) return;
+  }
+  absl::MutexLock lock(&mutex_);
+  own_.owner_known = true;
+  owner_ = mark;
+}
+
 std::optional<Owner> LowerNode::FindOwner(int fd, bool& sure) {
-  std::optional<Owner> marked;
-  if (tree_->has_xattrs()) marked = ReadOwner(fd);
+  const std::optional<Owner> marked = ReadMark(fd, sure);
   media::Tree* const media = tree_->media();
   if (media == nullptr) return marked;
   const absl::StatusOr<media::FileKey> key = KeyOf(*this);
@@ -54,11 +88,52 @@ std::optional<Owner> LowerNode::FindOwner(int fd, bool& sure) {
   }
   std::optional<Owner> recorded = media->OwnerOf(*key);
   if (!recorded.has_value()) {
-    sure = tree_->index()->loaded();
+    sure = sure && tree_->index()->loaded();
   } else if (tree_->has_xattrs()) {
     kernel::SetXattr(fd, kOwnerXattr, EncodeOwner(*recorded)).IgnoreError();
   }
   return recorded;
+}
+
+std::optional<Owner> LowerNode::owner() {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (own_.owner_known) {
+      if (owner_ == nullptr) return std::nullopt;
+      return *owner_;
+    }
+  }
+  std::optional<Owner> found;
+  absl::StatusOr<Pin> pin = Descriptor();
+  // What can't be read belongs to nobody, and is asked for again.
+  if (!pin.ok()) return std::nullopt;
+  bool sure = true;
+  if (is_regular()) {
+    const uint64_t over = tree_->makings_over();
+    found = FindOwner((*pin)->get(), sure);
+    // It may be one that is just being made, through another view.
+    if (!found.has_value() && tree_->AwaitMakings(over)) {
+      found = FindOwner((*pin)->get(), sure);
+    }
+  }
+  Ref<const SharedOwner> shared;
+  if (found.has_value()) shared = tree_->Share(*found);
+  absl::MutexLock lock(&mutex_);
+  if (!own_.owner_known) {
+    own_.owner_known = sure;
+    if (found.has_value()) owner_ = std::move(shared);
+  }
+  if (owner_ == nullptr) return std::nullopt;
+  return *owner_;
+}
+
+void LowerNode::SetOwner(std::optional<Owner> owner) {
+  Ref<const SharedOwner> value;
+  if (owner.has_value()) value = tree_->Share(*owner);
+  absl::MutexLock lock(&mutex_);
+  own_.owner_known = true;
+  owner_ = std::move(value);
+  VoidFacts();
 }
 
 absl::StatusOr<uint64_t> LowerNode::RecordOwner(

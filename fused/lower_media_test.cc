@@ -2,12 +2,16 @@
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdio>
+#include <ctime>
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 
 #include "absl/status/status_matchers.h"
 #include "absl/strings/str_cat.h"
@@ -21,6 +25,7 @@
 #include "fused/testing/lower_fixture.h"
 #include "gtest/gtest.h"
 #include "kernel/invalidation.h"
+#include "kernel/lower.h"
 #include "kernel/status.h"
 #include "kernel/testing/scratch.h"
 
@@ -45,7 +50,7 @@ class LowerMediaTest : public LowerNodeTest {
     umount(root_.c_str());
   }
 
-  void Begin() {
+  void Begin(time_t settled = 3) {
     index_ = std::make_unique<media::Index>(
         std::make_unique<media::Interner>(),
         std::make_unique<media::FakeStorage>(&disk_), media::Index::Options{});
@@ -53,6 +58,7 @@ class LowerMediaTest : public LowerNodeTest {
     LowerTree::Options options;
     options.index = index_.get();
     options.volume = "volume";
+    options.settled = settled;
     absl::StatusOr<std::unique_ptr<LowerTree>> tree = LowerTree::Create(
         kernel::Fd(open(root_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)),
         options);
@@ -83,6 +89,26 @@ class LowerMediaTest : public LowerNodeTest {
     EXPECT_THAT(tree_->AwaitIndex(*ticket), IsOk());
     return node;
   }
+  // Looks it up when nobody has a node of it, and whose it is.
+  std::optional<Owner> Fresh(const std::string& name) {
+    return Lookup(name)->owner();
+  }
+  // As somebody else does who may.
+  void Mark(const std::string& name, const Owner& owner) const {
+    struct stat before = {};
+    struct stat after = {};
+    ASSERT_EQ(stat(Path(name).c_str(), &before), 0);
+    // Kernels before 6.13 have changes of one time.
+    do {
+      const std::string mark = EncodeOwner(owner);
+      ASSERT_EQ(lsetxattr(Path(name).c_str(), kOwnerXattr, mark.data(),
+                          mark.size(), 0),
+                0);
+      ASSERT_EQ(stat(Path(name).c_str(), &after), 0);
+    } while (after.st_ctim.tv_sec == before.st_ctim.tv_sec &&
+             after.st_ctim.tv_nsec == before.st_ctim.tv_nsec);
+  }
+
   media::Tree::ScanStats Scan() {
     const std::atomic<bool> stop{false};
     tree_->media()->Scan(true, stop);
@@ -103,6 +129,103 @@ TEST_F(LowerMediaTest, AnOwnerIsOnDiskBeforeItIsAcknowledged) {
   End();
   Begin();
   EXPECT_EQ(Lookup("a")->owner(), kOwner);
+}
+
+TEST_F(LowerMediaTest, WhoseAFileIsIsReadOnce) {
+  Mount("tmpfs");
+  Begin(/*settled=*/0);
+  ASSERT_TRUE(tree_->keeps_marks());
+  // Before it is nobody knows that a file is nobody's.
+  while (!index_->loaded()) std::this_thread::yield();
+  MakeOwned("a", kOwner);
+  Mark("a", kOwner);
+  Make("b");
+  EXPECT_EQ(Fresh("a"), kOwner);
+  EXPECT_EQ(Fresh("b"), std::nullopt);
+
+  const size_t held = tree_->descriptors();
+  const NodePtr a = Lookup("a");
+  const NodePtr b = Lookup("b");
+  EXPECT_EQ(a->owner(), kOwner);
+  EXPECT_EQ(b->owner(), std::nullopt);
+  EXPECT_EQ(tree_->descriptors(), held);
+  EXPECT_EQ(Lookup("a"), a);
+  const absl::StatusOr<struct stat> stat = a->Stat();
+  ASSERT_THAT(stat, IsOk());
+  EXPECT_EQ(stat->st_ino, a->inode());
+  EXPECT_EQ(tree_->descriptors(), held + 1);
+  EXPECT_EQ(Lookup("a"), a);
+}
+
+TEST_F(LowerMediaTest, AMarkThatHasChangedIsReadAgain) {
+  Mount("tmpfs");
+  Begin(/*settled=*/0);
+  MakeOwned("a", kOwner);
+  Mark("a", kOwner);
+  Make("b");
+  EXPECT_EQ(Fresh("a"), kOwner);
+  EXPECT_EQ(Fresh("b"), std::nullopt);
+  Mark("a", kOther);
+  Mark("b", kOther);
+  EXPECT_EQ(Fresh("a"), kOther);
+  EXPECT_EQ(Fresh("b"), kOther);
+  EXPECT_EQ(Fresh("b"), kOther);
+  // Another file of that name.
+  Make("c");
+  ASSERT_EQ(rename(Path("c").c_str(), Path("a").c_str()), 0);
+  EXPECT_EQ(Fresh("a"), std::nullopt);
+  // Told of it (LowerWatch), it is read again whatever its time.
+  ASSERT_TRUE(tree_->marks().any());
+  const std::optional<kernel::FileHandle> handle = Lookup("a")->Handle();
+  ASSERT_TRUE(handle.has_value());
+  tree_->marks().Forget(*handle);
+  const size_t held = tree_->descriptors();
+  const NodePtr a = Lookup("a");
+  EXPECT_EQ(tree_->descriptors(), held + 1);
+}
+
+TEST_F(LowerMediaTest, AFreshMarkIsNotTrusted) {
+  Mount("tmpfs");
+  Begin(/*settled=*/3600);
+  MakeOwned("a", kOwner);
+  EXPECT_EQ(Fresh("a"), kOwner);
+  EXPECT_FALSE(tree_->marks().any());
+}
+
+// What is found without being opened can be used as what it was taken for, or
+// not at all.
+TEST_F(LowerMediaTest, NamesThatAreSwappedWhileTheyAreLookedUp) {
+  Mount("tmpfs");
+  Begin(/*settled=*/0);
+  const ino_t a = MakeOwned("a", kOwner)->inode();
+  const ino_t b = MakeOwned("b", kOther)->inode();
+  Mark("a", kOwner);
+  Mark("b", kOther);
+  EXPECT_EQ(Fresh("a"), kOwner);
+  EXPECT_EQ(Fresh("b"), kOther);
+  std::atomic<bool> stop{false};
+  std::thread swapper([&] {
+    while (!stop) {
+      renameat2(AT_FDCWD, Path("a").c_str(), AT_FDCWD, Path("b").c_str(),
+                RENAME_EXCHANGE);
+    }
+  });
+  int good = 0;
+  for (int i = 0; i < 20000; ++i) {
+    absl::StatusOr<NodePtr> found = TryLookup(tree_->root(), "a");
+    if (!found.ok()) continue;
+    const absl::StatusOr<Pin> pin = (*found)->Descriptor();
+    if (!pin.ok()) continue;
+    const absl::StatusOr<struct stat> stat = kernel::Stat((*pin)->get());
+    ASSERT_THAT(stat, IsOk());
+    ASSERT_EQ(stat->st_ino, (*found)->inode());
+    ASSERT_TRUE(stat->st_ino == a || stat->st_ino == b);
+    ASSERT_EQ((*found)->owner(), stat->st_ino == a ? kOwner : kOther);
+    ++good;
+  }
+  stop = true;
+  swapper.join();
+  EXPECT_GT(good, 0);
 }
 
 TEST_F(LowerMediaTest, WhatCanNotBeKeptIsNotAcknowledged) {

@@ -84,9 +84,9 @@ LowerNode::LowerNode(LowerTree* tree, const struct stat& stat, kernel::Fd fd)
     : device_(static_cast<uint32_t>(stat.st_dev)),
       tree_(tree),
       inode_(stat.st_ino),
-      fd_(MakeRef<const OpenFd>(std::move(fd))),
+      fd_(fd.valid() ? MakeRef<const OpenFd>(std::move(fd)) : Pin()),
       type_(static_cast<uint8_t>((stat.st_mode & S_IFMT) >> kTypeShift)) {
-  tree_->held_.fetch_add(1, std::memory_order_relaxed);
+  if (fd_ != nullptr) tree_->held_.fetch_add(1, std::memory_order_relaxed);
 }
 
 LowerNode::~LowerNode() {
@@ -137,6 +137,13 @@ absl::StatusOr<Pin> LowerNode::Descriptor() {
   absl::StatusOr<kernel::Fd> opened =
       kernel::OpenHandle(tree_->handle_root_.get(), handle, O_PATH);
   if (!opened.ok()) return opened.status();
+  // What was never held may have been another's handle (LowerTree::Recognize).
+  const absl::StatusOr<struct stat> stat = kernel::Stat(opened->get());
+  if (!stat.ok()) return stat.status();
+  if (stat->st_ino != inode_ ||
+      static_cast<uint32_t>(stat->st_dev) != device_) {
+    return kernel::ErrnoStatus(ESTALE);
+  }
   Pin pin = MakeRef<const OpenFd>(*std::move(opened));
   {
     absl::MutexLock lock(&mutex_);
@@ -365,47 +372,6 @@ Facts LowerNode::ClassifyAt(const policy::Snapshot& snapshot,
   const Facts parent = place.parent->Classify(snapshot);
   return FactsAt(snapshot, snapshot.Child(parent.location, place.name),
                  place.name);
-}
-
-std::optional<Owner> LowerNode::owner() {
-  {
-    absl::MutexLock lock(&mutex_);
-    if (own_.owner_known) {
-      if (owner_ == nullptr) return std::nullopt;
-      return *owner_;
-    }
-  }
-  std::optional<Owner> found;
-  absl::StatusOr<Pin> pin = Descriptor();
-  // What can't be read belongs to nobody, and is asked for again.
-  if (!pin.ok()) return std::nullopt;
-  bool sure = true;
-  if (is_regular()) {
-    const uint64_t over = tree_->makings_over();
-    found = FindOwner((*pin)->get(), sure);
-    // It may be one that is just being made, through another view.
-    if (!found.has_value() && tree_->AwaitMakings(over)) {
-      found = FindOwner((*pin)->get(), sure);
-    }
-  }
-  Ref<const SharedOwner> shared;
-  if (found.has_value()) shared = tree_->Share(*found);
-  absl::MutexLock lock(&mutex_);
-  if (!own_.owner_known) {
-    own_.owner_known = sure;
-    if (found.has_value()) owner_ = std::move(shared);
-  }
-  if (owner_ == nullptr) return std::nullopt;
-  return *owner_;
-}
-
-void LowerNode::SetOwner(std::optional<Owner> owner) {
-  Ref<const SharedOwner> value;
-  if (owner.has_value()) value = tree_->Share(*owner);
-  absl::MutexLock lock(&mutex_);
-  own_.owner_known = true;
-  owner_ = std::move(value);
-  VoidFacts();
 }
 
 namespace {

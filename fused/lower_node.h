@@ -25,6 +25,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "fused/known_marks.h"
 #include "fused/listings.h"
 #include "fused/locks.h"
 #include "fused/lower_node_parts.h"
@@ -231,6 +232,10 @@ class LowerNode : public RefCounted {
   // Who the lower file, or else the index, says; `sure` false where it is to be
   // asked again.
   std::optional<Owner> FindOwner(int fd, bool& sure);
+  // Who the lower file says; that is noted in the tree's marks.
+  std::optional<Owner> ReadMark(int fd, bool& sure);
+  // Of one that is new: it is known what the lower file says.
+  void TakeMark(const KnownMarks::Mark& mark);
 
   // A lookup found it there, with `moves` begun before. What a move has
   // overtaken changes nothing: kOvertaken, and kUnplaced where no place is

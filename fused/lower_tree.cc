@@ -70,6 +70,22 @@ bool CopiesBytes(int root) {
   }
 }
 
+// Where an attribute that is set, by whomever, changes the ctime.
+bool KeepsMarks(int root) {
+  struct statfs stat = {};
+  if (fstatfs(root, &stat) != 0) return false;
+  switch (static_cast<int64_t>(stat.f_type)) {
+    case BTRFS_SUPER_MAGIC:
+    case EXT4_SUPER_MAGIC:
+    case F2FS_SUPER_MAGIC:
+    case TMPFS_MAGIC:
+    case XFS_SUPER_MAGIC:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<LowerTree>> LowerTree::Create(
@@ -92,18 +108,21 @@ absl::StatusOr<std::unique_ptr<LowerTree>> LowerTree::Create(
       getxattr(path.text, kOwnerXattr, nullptr, 0) >= 0 || errno == ENODATA;
   tree->folds_case_ = FoldsCase(tree->root_descriptor());
   tree->copies_bytes_ = CopiesBytes(tree->root_descriptor());
+  tree->keeps_marks_ = tree->has_handles_ && tree->has_xattrs_ &&
+                       KeepsMarks(tree->root_descriptor());
   if (options.index != nullptr) {
     tree->media_ = options.index->Attach(
         {.name = {.volume = options.volume, .user = options.user},
          .root = tree->root_descriptor(),
          .xattrs = tree->has_xattrs_,
          .describe = options.describe});
+    if (tree->media_->by_path()) tree->keeps_marks_ = false;
   }
   return tree;
 }
 
 LowerTree::LowerTree(kernel::Fd root, const Options& options)
-    : options_(options), root_fd_(std::move(root)) {}
+    : options_(options), root_fd_(std::move(root)), marks_(options.settled) {}
 
 void LowerTree::FindHandles() {
   // open_by_handle_at(2) takes no O_PATH descriptor for the mount.
@@ -159,7 +178,7 @@ absl::StatusOr<std::optional<LowerTree::Found>> LowerTree::Glance(
     absl::MutexLock lock(&shard.mutex);
     known = shard.Find(key);
   }
-  if (known == nullptr) return std::nullopt;
+  if (known == nullptr) return Recognize(parent, name, *stat);
   std::optional<kernel::FileHandle> handle;
   {
     absl::MutexLock lock(&known->mutex_);
@@ -174,6 +193,38 @@ absl::StatusOr<std::optional<LowerTree::Found>> LowerTree::Glance(
       kernel::HandleOfChild(parent, name);
   if (!now.ok() || !(*now == *handle)) return std::nullopt;
   return Found{known, *stat};
+}
+
+// Between the two looks another file may have taken the name: then it is the
+// handle's file by all that is known of it but its number, by which it can't be
+// opened (LowerNode::Descriptor()) and which its own node takes over
+// (Intern()).
+std::optional<LowerTree::Found> LowerTree::Recognize(int parent,
+                                                     const char* name,
+                                                     const struct stat& stat) {
+  if (!marks_.any() || !S_ISREG(stat.st_mode)) return std::nullopt;
+  const absl::StatusOr<kernel::FileHandle> handle =
+      kernel::HandleOfChild(parent, name);
+  if (!handle.ok()) return std::nullopt;
+  const std::optional<KnownMarks::Mark> mark = marks_.Find(*handle, stat);
+  if (!mark.has_value()) return std::nullopt;
+  Ref<LowerNode> fresh = LowerNode::Make(this, stat, kernel::Fd());
+  {
+    absl::MutexLock lock(&fresh->mutex_);
+    fresh->handle_.Set(*handle);
+  }
+  fresh->TakeMark(*mark);
+  const Key key = KeyOfNode(fresh.get());
+  Shard& shard = ShardOf(key);
+  // Let go of outside the lock, as is what was made.
+  Ref<LowerNode> other;
+  absl::MutexLock lock(&shard.mutex);
+  other = shard.Find(key);
+  // Another thread has been as quick.
+  if (other != nullptr) return std::nullopt;
+  shard.nodes.erase(key);
+  shard.nodes.insert(fresh.get());
+  return Found{std::move(fresh), stat};
 }
 
 absl::StatusOr<LowerTree::Found> LowerTree::InternMade(
@@ -195,7 +246,7 @@ absl::StatusOr<LowerTree::Found> LowerTree::Lookup(const Ref<LowerNode>& parent,
     std::optional<uint64_t> moves = moves_begun_.load();
     if (over != *moves) moves.reset();
     std::optional<Found> found;
-    if (look) {
+    if (look || marks_.any()) {
       absl::StatusOr<std::optional<Found>> seen = Glance((*pin)->get(), name);
       if (!seen.ok()) return seen.status();
       found = *std::move(seen);

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <ctime>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -21,6 +22,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "fused/known_marks.h"
 #include "fused/lower_node.h"
 #include "fused/lower_node_parts.h"
 #include "fused/media/index.h"
@@ -47,6 +49,9 @@ class LowerTree {
     // For the index.
     std::string volume;
     std::function<media::Described(std::string_view name)> describe;
+    // Seconds after which a changed file's time of change (ctime) is no other
+    // change's.
+    time_t settled = 3;
   };
 
   // `root` is an O_PATH descriptor of a directory, cloned so that nothing
@@ -176,6 +181,10 @@ class LowerTree {
   // Copying within the file system takes as long as reading and writing.
   // Told by the file system; of one that can't tell, no.
   bool copies_bytes() const { return copies_bytes_; }
+  // What owners' marks said may be remembered: no mark changes without the
+  // file's ctime. Told by the file system; of one that can't tell, no.
+  bool keeps_marks() const { return keeps_marks_; }
+  KnownMarks& marks() { return marks_; }
 
  private:
   friend class LowerNode;
@@ -227,6 +236,10 @@ class LowerTree {
   // What stands there, if it is a node's: a look tells which. Nothing: it has
   // to be opened. ENOENT: nothing stands there.
   absl::StatusOr<std::optional<Found>> Glance(int parent, const char* name);
+  // A node of what nobody has one of, and whose mark is known: without a
+  // descriptor. Nothing: it has to be opened.
+  std::optional<Found> Recognize(int parent, const char* name,
+                                 const struct stat& stat);
   // Whether descriptors can be given up and had again by file handles.
   void FindHandles();
   Shard& ShardOf(const Key& key);
@@ -248,6 +261,8 @@ class LowerTree {
   bool has_xattrs_ = false;
   bool folds_case_ = false;
   bool copies_bytes_ = false;
+  bool keeps_marks_ = false;
+  KnownMarks marks_;
   std::unique_ptr<media::Tree> media_;
   std::atomic<uint64_t> generation_{1};
   // How often a place or an owner was set, of those nodes each that share one.

@@ -120,6 +120,8 @@ void LowerWatch::Handle(const kernel::LowerEvent& event) {
     return;
   }
   for (LowerTree* const tree : trees_.All()) {
+    // It tells whose it is by an attribute.
+    if (event.object.has_value()) tree->marks().Forget(*event.object);
     // Somebody may just have found what nobody knew before.
     tree->NoteTelling(true);
     tree->NoteTelling(false);

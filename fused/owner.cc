@@ -30,10 +30,18 @@ std::optional<Owner> DecodeOwner(std::string_view text) {
 }
 
 std::optional<Owner> ReadOwner(int fd) {
+  return AskOwner(fd).value_or(std::nullopt);
+}
+
+absl::StatusOr<std::optional<Owner>> AskOwner(int fd) {
   // The longest package name that Android takes is 255 bytes.
   char value[512];
   const kernel::ProcPath path(fd);
   const ssize_t size = getxattr(path.text, kOwnerXattr, value, sizeof(value));
+  // One that is too long is a broken one.
+  if (size < 0 && errno != ENODATA && errno != ERANGE) {
+    return kernel::ErrnoStatus(errno);
+  }
   if (size < 0) return std::nullopt;
   return DecodeOwner(std::string_view(value, static_cast<size_t>(size)));
 }

@@ -35,6 +35,9 @@ std::optional<Owner> DecodeOwner(std::string_view text);
 // record, a broken one (fail closed: it belongs to nobody), or the lower file
 // system has no such attributes.
 std::optional<Owner> ReadOwner(int fd);
+// The same, where it matters whether it could be read. EOPNOTSUPP: the lower
+// file system has no such attributes.
+absl::StatusOr<std::optional<Owner>> AskOwner(int fd);
 
 // EOPNOTSUPP where the lower file system has no such attributes. `fd` is not
 // O_PATH.

@@ -140,9 +140,9 @@ void SetAttr(SessionCore& core, const fuse_in_header& header,
 void ReadDirectory(SessionCore& core, const fuse_in_header& header,
                    std::string_view body, bool plus) {
   const auto in = As<fuse_read_in>(body);
-  core.operations()->ReadDirectory(
-      CallerOf(header), header.nodeid, in.fh, static_cast<off_t>(in.offset),
-      DirectoryReply(&core, in.size, plus));
+  core.operations()->ReadDirectory(CallerOf(header), header.nodeid, in.fh,
+                                   static_cast<off_t>(in.offset),
+                                   DirectoryReply(&core, in.size, plus));
 }
 
 void ForgetMany(SessionCore& core, std::string_view body) {

@@ -177,8 +177,7 @@ TEST_F(LowerTest, HandlesSurviveDescriptors) {
   ASSERT_THAT(handle, IsOk());
   EXPECT_EQ(*handle, *HandleOf(path->get()));
   EXPECT_EQ(*handle, *HandleOfChild(root_.get(), "file"));
-  EXPECT_TRUE(
-      IsErrno(HandleOfChild(root_.get(), "absent").status(), ENOENT));
+  EXPECT_TRUE(IsErrno(HandleOfChild(root_.get(), "absent").status(), ENOENT));
   EXPECT_TRUE(IsErrno(HandleOfChild(root_.get(), "..").status(), EINVAL));
   EXPECT_FALSE(*handle == *HandleOf(root_.get()));
   const ino_t inode = Stat(path->get())->st_ino;
