@@ -106,7 +106,10 @@ void Rename(SessionCore& core, const fuse_in_header& header,
 }
 
 struct timespec Time(uint64_t seconds, uint32_t nanoseconds) {
-  return {static_cast<time_t>(seconds), static_cast<long>(nanoseconds)};
+  struct timespec time = {};
+  time.tv_sec = static_cast<time_t>(seconds);
+  time.tv_nsec = nanoseconds;
+  return time;
 }
 
 void SetAttr(SessionCore& core, const fuse_in_header& header,

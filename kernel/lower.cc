@@ -178,7 +178,7 @@ ProcPath::ProcPath(int fd) {
 
 absl::Status ChangeMode(int fd, mode_t mode) {
   // Linux 6.6; older C libraries have no name for it.
-  constexpr long kFchmodat2 = 452;
+  constexpr int kFchmodat2 = 452;
   if (syscall(kFchmodat2, fd, "", mode, AT_EMPTY_PATH) == 0) {
     return absl::OkStatus();
   }
