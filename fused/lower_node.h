@@ -80,8 +80,8 @@ class LowerNode : public RefCounted {
   // What policy::Object knows it by: no other's for as long as it lives.
   uint64_t file_id() const { return reinterpret_cast<uintptr_t>(this); }
 
-  // The O_PATH descriptor, opened again by its file handle where it was given
-  // up. ESTALE: the inode is gone.
+  // The descriptor: O_PATH, or for reading the one that made the file. Opened
+  // by its file handle where it has none. ESTALE: the inode is gone.
   absl::StatusOr<Pin> Descriptor();
 
   absl::StatusOr<struct stat> Stat();
