@@ -74,7 +74,10 @@ void LowerNode::TakeMark(const KnownMarks::Mark& mark) {
 }
 
 std::optional<Owner> LowerNode::FindOwner(int fd, bool& sure) {
+  sure = true;
   const std::optional<Owner> marked = ReadMark(fd, sure);
+  // What it says would count.
+  if (!sure) return std::nullopt;
   media::Tree* const media = tree_->media();
   if (media == nullptr) return marked;
   const absl::StatusOr<media::FileKey> key = KeyOf(*this);
@@ -88,7 +91,7 @@ std::optional<Owner> LowerNode::FindOwner(int fd, bool& sure) {
   }
   std::optional<Owner> recorded = media->OwnerOf(*key);
   if (!recorded.has_value()) {
-    sure = sure && tree_->index()->loaded();
+    sure = tree_->index()->loaded();
   } else if (tree_->has_xattrs()) {
     kernel::SetXattr(fd, kOwnerXattr, EncodeOwner(*recorded)).IgnoreError();
   }
