@@ -60,9 +60,10 @@ void Loop::Impl::StartSeats(Entry& entry) {
   Session& session = *entry.session;
   if (!session.initialized() || session.ring() == nullptr) return;
   if (AddSeat(entry, Seat::kDevice, /*stands_in=*/false)) {
-    struct epoll_event none = {};
-    none.data.u64 = entry.key;
-    epoll_ctl(set.get(), EPOLL_CTL_MOD, session.descriptor(), &none);
+    // Not only that nothing is to be reported: the kernel does not say what it
+    // wakes for, and each node that is forgotten would wake a thread of the
+    // set, to find nothing.
+    epoll_ctl(set.get(), EPOLL_CTL_DEL, session.descriptor(), nullptr);
   }
   for (int queue = 0; queue < session.ring()->queues(); ++queue) {
     for (int i = 0; i < options.seats_per_queue; ++i) {

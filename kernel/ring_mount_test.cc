@@ -9,9 +9,14 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -85,6 +90,25 @@ class HoldingFile : public SingleFile {
   absl::Mutex mu_;
   std::vector<AttributesReply> kept_ ABSL_GUARDED_BY(mu_);
 };
+
+// How often the threads of the process's loop have waited for something.
+int64_t WaitsOfTheSet() {
+  int64_t waits = 0;
+  for (const auto& task :
+       std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream name(task.path() / "comm");
+    std::string line;
+    if (!std::getline(name, line) || !line.starts_with("fused-loop")) continue;
+    std::ifstream status(task.path() / "status");
+    constexpr std::string_view kCount = "voluntary_ctxt_switches:";
+    while (std::getline(status, line)) {
+      if (line.starts_with(kCount)) {
+        waits += std::stoll(line.substr(kCount.size()));
+      }
+    }
+  }
+  return waits;
+}
 
 // The calling thread's requests go to this queue.
 void StayOn(int processor) {
@@ -264,6 +288,21 @@ TEST_F(RingMountTest, OneCallerWaitsForItsOwnOnly) {
   other.join();
   EXPECT_EQ(AwaitStats(), std::vector<int>(7, 0));
   EXPECT_EQ(loop_->stats().parked, 0);
+}
+
+// A FORGET comes by the device, which a thread of its own reads.
+TEST_F(RingMountTest, WhatIsForgottenWakesNoThreadOfTheSet) {
+  Start();
+  file_.Reset();
+  constexpr size_t kForgets = 200;
+  const int64_t before = WaitsOfTheSet();
+  for (size_t i = 0; i < kForgets; ++i) {
+    struct stat stat;
+    ASSERT_EQ(::stat((point_ + "/file").c_str(), &stat), 0);
+    ASSERT_TRUE(session_->InvalidateEntry(kRootNode, "file").ok());
+  }
+  while (operations_->forgets().size() < kForgets) std::this_thread::yield();
+  EXPECT_LT(WaitsOfTheSet() - before, int64_t{kForgets} / 10);
 }
 
 TEST_F(RingMountTest, LeavesAtTheLoopsEnd) {
