@@ -51,7 +51,7 @@ class LentCode {
   uint64_t end_ = 0;
 };
 
-absl::StatusOr<uint64_t> Step(pid_t child) {
+absl::StatusOr<uint64_t> Step(pid_t child, InstructionPlaces* places) {
   const LentCode lent;
   uint64_t count = 0;
   bool counting = false;
@@ -68,6 +68,7 @@ absl::StatusOr<uint64_t> Step(pid_t child) {
       counting = false;
     } else if (counting && !lent.Has(static_cast<uint64_t>(place))) {
       ++count;
+      if (places != nullptr) ++(*places)[static_cast<uint64_t>(place)];
     }
     if (ptrace(PTRACE_SINGLESTEP, child, nullptr, nullptr) != 0) {
       return kernel::ErrnoStatus(errno);
@@ -85,7 +86,8 @@ __attribute__((noinline)) void EndCounting() {
   asm volatile("nop" ::: "memory");
 }
 
-absl::StatusOr<uint64_t> CountInstructions(absl::FunctionRef<void()> run) {
+absl::StatusOr<uint64_t> CountInstructions(absl::FunctionRef<void()> run,
+                                           InstructionPlaces* places) {
   const pid_t child = fork();
   if (child < 0) return kernel::ErrnoStatus(errno);
   if (child == 0) {
@@ -94,7 +96,7 @@ absl::StatusOr<uint64_t> CountInstructions(absl::FunctionRef<void()> run) {
     run();
     _exit(0);
   }
-  return Step(child);
+  return Step(child, places);
 }
 
 }  // namespace fused

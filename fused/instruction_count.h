@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 
@@ -17,8 +18,11 @@ void EndCounting();
 
 // Runs `run` in a child process and gives the instructions that it took there
 // between BeginCounting() and EndCounting(), all times together. Slow: each
-// instruction of `run` is a stop. With one thread only.
-absl::StatusOr<uint64_t> CountInstructions(absl::FunctionRef<void()> run);
+// instruction of `run` is a stop. With one thread only. `places`: by address,
+// how often the instruction there was counted.
+using InstructionPlaces = absl::flat_hash_map<uint64_t, uint64_t>;
+absl::StatusOr<uint64_t> CountInstructions(absl::FunctionRef<void()> run,
+                                           InstructionPlaces* places = nullptr);
 
 }  // namespace fused
 

@@ -7,12 +7,16 @@
 //     of an open (OPEN and RELEASE); exits with 77 where no process may trace
 //     another
 //   ./bazelw run //fused:request_cost -- memory NODES
+//   ./bazelw run //fused:request_cost -- functions WHAT media|posix
+//     the same instructions, by the function that they are in
 //   ./bazelw run //fused:request_cost -- run WHAT media|posix TIMES
-//     for a profiler, as valgrind --tool=callgrind
+//     for a profiler
 #include <fcntl.h>
 #include <malloc.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -20,6 +24,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
+#include "absl/debugging/symbolize.h"
 #include "absl/log/check.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/numbers.h"
@@ -226,24 +232,54 @@ class Cost {
   kernel::Session::Buffer buffer_;
 };
 
+constexpr int kUntraced = 77;
+
 bool MayTrace() {
   return CountInstructions([] {}).ok();
 }
 
-double InstructionsOf(bool posix, std::string_view what) {
-  constexpr int kRounds = 8;
+constexpr int kRounds = 8;
+
+double InstructionsOf(bool posix, std::string_view what,
+                      InstructionPlaces* places = nullptr) {
   Cost cost(posix);
   // What is made at the first uses.
   cost.Run(what, 200);
   const absl::StatusOr<uint64_t> all =
-      CountInstructions([&] { cost.Run(what, kRounds); });
+      CountInstructions([&] { cost.Run(what, kRounds); }, places);
   CHECK_OK(all);
   return static_cast<double>(*all) / kRounds;
 }
 
+// One line for each function, the dearest first.
+int PrintFunctions(bool posix, std::string_view what) {
+  if (!MayTrace()) {
+    std::fprintf(stderr, "no process may trace another here\n");
+    return kUntraced;
+  }
+  InstructionPlaces places;
+  const double all = InstructionsOf(posix, what, &places);
+  absl::flat_hash_map<std::string, uint64_t> functions;
+  for (const auto& [place, count] : places) {
+    char name[1024];
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): an address that was executed
+    const auto* const address = reinterpret_cast<const void*>(place);
+    const bool known = absl::Symbolize(address, name, sizeof(name));
+    functions[known ? name : "(unknown)"] += count;
+  }
+  std::vector<std::pair<uint64_t, std::string>> sorted;
+  for (auto& [name, count] : functions) sorted.emplace_back(count, name);
+  std::sort(sorted.rbegin(), sorted.rend());
+  for (const auto& [count, name] : sorted) {
+    std::printf("%8.1f %s\n", static_cast<double>(count) / kRounds,
+                name.c_str());
+  }
+  std::printf("%8.1f in all\n", all);
+  return 0;
+}
+
 int CompareInstructions(absl::Span<const std::string_view> requests) {
   constexpr double kMost = 0.03;
-  constexpr int kUntraced = 77;
   if (!MayTrace()) {
     std::fprintf(stderr, "no process may trace another here\n");
     return kUntraced;
@@ -275,13 +311,18 @@ int main(int argc, char** argv) {
     fused::Cost(false).Remember(count);
     return 0;
   }
+  if (argc == 4 && what == "functions") {
+    absl::InitializeSymbolizer(argv[0]);
+    return fused::PrintFunctions(argv[3] == std::string_view("posix"), argv[2]);
+  }
   if (argc == 5 && what == "run" && absl::SimpleAtoi(argv[4], &count)) {
     fused::Cost(argv[3] == std::string_view("posix")).Run(argv[2], count);
     return 0;
   }
   std::fprintf(stderr,
                "usage: %s instructions [WHAT...] | memory NODES | "
-               "run %s media|posix TIMES\n",
-               argv[0], absl::StrJoin(fused::kRequests, "|").c_str());
+               "functions WHAT media|posix | run WHAT media|posix TIMES\n"
+               "WHAT: %s\n",
+               argv[0], absl::StrJoin(fused::kRequests, ", ").c_str());
   return 2;
 }
