@@ -64,7 +64,7 @@ kernel::Loop::Options LoopOptions(const Settings& settings, int processors) {
   options.threads = settings.threads;
   options.max_threads = static_cast<int>(limits.max_threads());
   options.max_seats =
-      options.seats_per_queue * processors + options.max_threads;
+      options.seats_per_slow_queue * processors + options.max_threads;
   options.threads_per_uid = static_cast<int>(limits.threads_per_uid());
   options.max_parked = static_cast<int>(limits.queued_requests());
   options.deadline = absl::Seconds(limits.deadline_seconds());

@@ -32,7 +32,7 @@ absl::StatusOr<int> ViewsOverUring(const Settings& settings,
         "(Linux 6.14, with Y in /sys/module/fuse/parameters/enable_uring)");
   }
   // Half of the threads that there may be are for standing in for others.
-  const int each = kernel::Loop::Options().seats_per_queue * processors;
+  const int each = kernel::Loop::Options().seats_per_slow_queue * processors;
   const int most =
       static_cast<int>(kernel::WorkerTable::kSeats) / 2 / std::max(1, each);
   if (most == 0 && asked) {

@@ -46,9 +46,15 @@ class Loop {
     // connections that hold them are aborted.
     absl::Duration abort_after = absl::Minutes(5);
     // For a session whose requests come over io_uring: threads at each of its
-    // queues, of which there is one for each processor; and most threads in
-    // all, with those that stand in for stuck ones.
-    int seats_per_queue = 2;
+    // queues, of which there is one for each processor. What comes while the
+    // thread is at something else, the end of a handle above all, it takes
+    // next: with two of them that would take a switch more. But what is slow
+    // holds up what is behind it: so a queue whose thread a request has taken
+    // longer than `slow` has more of them from then on.
+    int seats_per_queue = 1;
+    int seats_per_slow_queue = 2;
+    absl::Duration slow = absl::Milliseconds(10);
+    // Most threads of a session, with those that stand in for stuck ones.
     int max_seats = 40;
     // Each thread gets a file system context of its own (unshare(CLONE_FS)),
     // so that an operation may set its umask.

@@ -119,16 +119,22 @@ struct Loop::Impl {
   void RunRingSeat(const Seat& seat, Session& session);
   void RunDeviceSeat(const Seat& seat, Session& session);
   void ServeSeat(const Seat& seat, Session& session, Session::Buffer& buffer);
-  // One more for each that is stuck. Whether a session has as many as it may,
-  // and all of them are stuck.
-  bool StaffSeats(const std::vector<WorkerTable::Work>& stuck_seats)
-      ABSL_LOCKS_EXCLUDED(seats_mu);
+  // One more for each that is stuck, and what a queue with a slow one has.
+  // Whether a session has as many as it may, and all of them are stuck.
+  bool StaffSeats(const std::vector<WorkerTable::Work>& slow_seats,
+                  int64_t stuck_since) ABSL_LOCKS_EXCLUDED(seats_mu);
   void CountRings(Stats& stats) ABSL_LOCKS_EXCLUDED(seats_mu);
   // Joins those that have left, or makes all leave.
   void JoinSeats(bool all) ABSL_LOCKS_EXCLUDED(seats_mu);
 
+  // A seat has something to do: the watching thread is to look often enough
+  // to see whether it is slow.
+  void Rouse() ABSL_LOCKS_EXCLUDED(watch_mu);
+
   // Of the watching thread.
   void Watch();
+  // Until somebody rouses it, or the end: true.
+  bool Doze(absl::Duration most) ABSL_LOCKS_EXCLUDED(watch_mu);
   // Whether anybody was busy.
   bool Look();
   void ReportBehind(const WorkerTable::Work& work);
@@ -186,8 +192,11 @@ struct Loop::Impl {
   int64_t moved = 0;
 
   std::thread watcher;
+  // It looks often; set by who rouses it.
+  std::atomic<bool> roused{false};
   absl::Mutex watch_mu;
   bool watch_ends ABSL_GUARDED_BY(watch_mu) = false;
+  bool wake_watch ABSL_GUARDED_BY(watch_mu) = false;
 };
 
 }  // namespace fused::kernel

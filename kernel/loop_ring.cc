@@ -153,6 +153,7 @@ void Loop::Impl::ServeSeat(const Seat& seat, Session& session,
     session.Refuse(buffer, ENOTCONN);
     return;
   }
+  if (!roused.load(std::memory_order_relaxed)) Rouse();
   if (stuck.load(std::memory_order_relaxed) > 0 &&
       Park(seat.slot, *entry, buffer)) {
     return;
@@ -161,12 +162,14 @@ void Loop::Impl::ServeSeat(const Seat& seat, Session& session,
   Leave(*entry, session.ended());
 }
 
-bool Loop::Impl::StaffSeats(const std::vector<WorkerTable::Work>& stuck_seats) {
+bool Loop::Impl::StaffSeats(const std::vector<WorkerTable::Work>& slow_seats,
+                            int64_t stuck_since) {
   JoinSeats(/*all=*/false);
-  if (stuck_seats.empty()) return false;
+  if (slow_seats.empty()) return false;
   struct Queue {
     int seats = 0;
     int stuck = 0;
+    bool slow = false;
   };
   std::map<std::pair<uint64_t, int>, Queue> queues;
   std::map<uint64_t, Queue> sessions;
@@ -177,20 +180,24 @@ bool Loop::Impl::StaffSeats(const std::vector<WorkerTable::Work>& stuck_seats) {
       ++queues[{seat->key, seat->queue}].seats;
       ++sessions[seat->key].seats;
     }
-    for (const WorkerTable::Work& work : stuck_seats) {
+    for (const WorkerTable::Work& work : slow_seats) {
       const Seat* const seat = seats[work.worker - WorkerTable::kMost].get();
       if (seat == nullptr || seat->key != work.session ||
           seat->queue == Seat::kDevice) {
         continue;
       }
-      ++queues[{seat->key, seat->queue}].stuck;
+      Queue& queue = queues[{seat->key, seat->queue}];
+      queue.slow = true;
+      if (work.since > stuck_since) continue;
+      ++queue.stuck;
       ++sessions[seat->key].stuck;
     }
   }
   for (const auto& [which, queue] : queues) {
     Queue& session = sessions[which.first];
-    const int wanted = options.seats_per_queue + queue.stuck;
-    if (queue.stuck == 0 || queue.seats >= wanted) continue;
+    const int wanted = std::max(options.seats_per_queue + queue.stuck,
+                                queue.slow ? options.seats_per_slow_queue : 0);
+    if (queue.seats >= wanted) continue;
     Entry* const entry = Enter(which.first);
     if (entry == nullptr) continue;
     for (int have = queue.seats;

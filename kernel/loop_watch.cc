@@ -146,13 +146,19 @@ bool Loop::Impl::Look() {
   const int64_t limit = absl::ToInt64Nanoseconds(options.stuck);
   const int64_t deadline = absl::ToInt64Nanoseconds(options.deadline);
   std::vector<WorkerTable::Work> stuck_now;
-  std::vector<WorkerTable::Work> stuck_seats;
+  std::vector<WorkerTable::Work> slow_seats;
+  const int64_t slow = absl::ToInt64Nanoseconds(options.slow);
+  int stuck_threads = 0;
   bool busy = false;
   table.ForEach([&](const WorkerTable::Work& work) {
     busy = true;
+    const bool is_seat = work.worker >= WorkerTable::kMost;
+    if (is_seat && now - work.since >= std::min(slow, limit)) {
+      slow_seats.push_back(work);
+    }
     if (now - work.since < limit) return;
     stuck_now.push_back(work);
-    if (work.worker >= WorkerTable::kMost) stuck_seats.push_back(work);
+    if (!is_seat) ++stuck_threads;
   });
   for (const WorkerTable::Work& work : stuck_now) {
     if (work.worker < WorkerTable::kMost) ReportBehind(work);
@@ -165,10 +171,8 @@ bool Loop::Impl::Look() {
   }
   ExpireParked(now);
   stuck.store(static_cast<int>(stuck_now.size()));
-  const int stuck_threads =
-      static_cast<int>(stuck_now.size() - stuck_seats.size());
   Staff(Keep(stuck_threads, now));
-  const bool full = StaffSeats(stuck_seats);
+  const bool full = StaffSeats(slow_seats, now - limit);
   // Whom a thread that came back has made room for.
   if (parked_count.load() > 0) {
     const uint64_t one = 1;
@@ -185,19 +189,42 @@ bool Loop::Impl::Look() {
   return busy;
 }
 
+void Loop::Impl::Rouse() {
+  if (roused.exchange(true)) return;
+  absl::MutexLock lock(&watch_mu);
+  wake_watch = true;
+}
+
+bool Loop::Impl::Doze(absl::Duration most) {
+  absl::MutexLock lock(&watch_mu);
+  const auto wanted = [this] {
+    watch_mu.AssertHeld();
+    return watch_ends || wake_watch;
+  };
+  watch_mu.AwaitWithTimeout(absl::Condition(&wanted), most);
+  wake_watch = false;
+  return watch_ends;
+}
+
 void Loop::Impl::Watch() {
   pthread_setname_np(pthread_self(), "fused-watch");
   moved = NowNanoseconds();
   absl::Duration pause = options.stuck;
-  while (true) {
-    {
-      absl::MutexLock lock(&watch_mu);
-      if (watch_mu.AwaitWithTimeout(absl::Condition(&watch_ends), pause)) {
-        return;
-      }
+  uint64_t done = 0;
+  // A seat that began when it was unset need not have seen that: one look more.
+  bool unset = false;
+  while (!Doze(pause)) {
+    const bool busy = Look();
+    const uint64_t before = std::exchange(done, table.done());
+    const bool active = busy || done != before;
+    if (unset && active) roused.store(true);
+    unset = !active && roused.exchange(false);
+    if (unset || roused.load()) {
+      pause = options.slow / 2;
+    } else {
+      // Nobody can be stuck who was not there the last time.
+      pause = busy ? options.stuck / 2 : options.stuck * 2;
     }
-    // Nobody can be stuck who was not there the last time.
-    pause = Look() ? options.stuck / 2 : options.stuck * 2;
   }
 }
 

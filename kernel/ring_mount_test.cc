@@ -249,6 +249,24 @@ TEST_F(RingMountTest, AnotherThreadStandsInForAStuckOne) {
   ExpectServed();
 }
 
+// Long before anything is stuck; and after a time without a request.
+TEST_F(RingMountTest, ASlowOneHasAnotherBesideItFromThenOn) {
+  options_.stuck = absl::Seconds(20);
+  Start();
+  const int queues = session_->ring()->queues();
+  EXPECT_EQ(loop_->stats().seats, queues);
+  operations_->mode = HoldingFile::kKeepThread;
+  StartStats(1);
+  operations_->AwaitHeld(1);
+  for (int i = 0; i < 20; ++i) ExpectServed();
+  EXPECT_EQ(loop_->stats().seats, queues + 1);
+  EXPECT_EQ(loop_->stats().stuck, 0);
+  operations_->proceed.Notify();
+  EXPECT_EQ(AwaitStats(), std::vector<int>(1, 0));
+  for (int i = 0; i < 20; ++i) ExpectServed();
+  EXPECT_EQ(loop_->stats().seats, queues + 1);
+}
+
 TEST_F(RingMountTest, WhatIsLateIsAnsweredOnce) {
   options_.deadline = absl::Milliseconds(100);
   Start();
