@@ -44,7 +44,7 @@ ABSL_FLAG(OptionalString, admin_uids, std::nullopt,
 ABSL_FLAG(OptionalString, metrics_textfile, std::nullopt,
           "a file that metrics are written to, for node-exporter (none)");
 ABSL_FLAG(OptionalNumber, threads, std::nullopt,
-          "threads that serve requests (one for each processor)");
+          "threads that serve requests (one for every two processors)");
 ABSL_FLAG(OptionalNumber, descriptor_budget, std::nullopt,
           "descriptors that nodes may hold (half of the limit)");
 ABSL_FLAG(OptionalNumber, warm_backing_ids, std::nullopt,

@@ -124,7 +124,7 @@ class Reader {
     settings.threads =
         threads != 0 ? static_cast<int>(threads)
                      : static_cast<int>(std::clamp(
-                           std::thread::hardware_concurrency(), 2u, 256u));
+                           std::thread::hardware_concurrency() / 2, 1u, 256u));
     settings.descriptor_budget =
         flags_.descriptor_budget.value_or(file_.descriptor_budget());
     settings.warm_backing_ids =

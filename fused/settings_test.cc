@@ -2,10 +2,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/flags/reflection.h"
@@ -67,7 +69,8 @@ TEST(SettingsTest, Defaults) {
   EXPECT_EQ("/run/fused/control.sock", settings->control);
   EXPECT_EQ("/run/fused/views", settings->views_dir);
   EXPECT_EQ(config::v1::TRANSPORT_AUTO, settings->transport);
-  EXPECT_GE(settings->threads, 2);
+  EXPECT_EQ(settings->threads,
+            std::clamp(std::thread::hardware_concurrency() / 2, 1u, 256u));
   EXPECT_EQ(16384u, settings->warm_backing_ids);
   EXPECT_EQ(1u << 20, settings->max_backing_ids);
   EXPECT_FALSE(settings->daemonize);

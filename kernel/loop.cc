@@ -14,6 +14,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -27,6 +28,7 @@
 #include "kernel/loop_impl.h"
 #include "kernel/ring.h"
 #include "kernel/session.h"
+#include "kernel/spin_gauge.h"
 #include "kernel/status.h"
 #include "kernel/worker_table.h"
 
@@ -155,6 +157,7 @@ void Loop::Impl::ServeOne(size_t index, uint64_t key, Session::Buffer& buffer) {
         Park(index, *entry, buffer)) {
       return;
     }
+    if (!roused.load(std::memory_order_relaxed)) Rouse();
     Work(index, *entry, buffer);
   }
   // FUSE_DESTROY ends a session whose descriptor has nothing more to tell.
@@ -256,10 +259,68 @@ void Loop::Impl::ServeParked(size_t index) {
 
 bool Loop::Impl::IsSpare() {
   int now = running.load();
-  while (now > options.threads + kept.load()) {
+  while (now > serving.load() + kept.load()) {
     if (running.compare_exchange_weak(now, now - 1)) return true;
   }
   return false;
+}
+
+Session::Progress Loop::Impl::Spin(const Entry& entry, Session::Buffer& buffer,
+                                   std::optional<uint64_t>& other) const {
+  // Of the looks, for what comes from elsewhere.
+  constexpr int kElsewhere = 4;
+  const int64_t until =
+      NowNanoseconds() + absl::ToInt64Nanoseconds(options.spin);
+  for (int look = 1;; ++look) {
+    const Session::Progress progress = entry.session->Receive(buffer);
+    if (progress != Session::Progress::kIdle) return progress;
+    struct epoll_event event;
+    if (look % kElsewhere == 0 && epoll_wait(set.get(), &event, 1, 0) == 1) {
+      // What it reports it reports once: this one's is to be looked for again.
+      if (event.data.u64 == entry.key) continue;
+      other = uint64_t{event.data.u64};
+      return progress;
+    }
+    if (NowNanoseconds() >= until) return progress;
+    // To who is to ask, if he has been put on this processor.
+    sched_yield();
+  }
+}
+
+// By the only thread, which nothing has to be reported to: it takes one request
+// after the other, and looks for the next one for a moment. What the only
+// thread has not seen when it is slow, the watching thread reports to the next.
+std::optional<uint64_t> Loop::Impl::ServeAlone(size_t index, uint64_t key,
+                                               Session::Buffer& buffer,
+                                               SpinGauge& gauge) {
+  // Then others have their turn.
+  constexpr int kTurn = 64;
+  Entry* const entry = Enter(key);
+  if (entry == nullptr) return std::nullopt;
+  Session& session = *entry->session;
+  std::optional<uint64_t> other;
+  Session::Progress progress = Session::Progress::kServed;
+  for (int turn = 0; turn < kTurn && IsAlone(); ++turn) {
+    progress = session.Receive(buffer);
+    if (progress == Session::Progress::kIdle && turn > 0 && gauge.Pays()) {
+      progress = Spin(*entry, buffer, other);
+      gauge.Note(progress == Session::Progress::kServed);
+    }
+    if (progress != Session::Progress::kServed) break;
+    if (!roused.load(std::memory_order_relaxed)) Rouse();
+    if (kept.load(std::memory_order_relaxed) > 0 &&
+        Park(index, *entry, buffer)) {
+      Rearm(*entry);
+      return std::nullopt;
+    }
+    Work(index, *entry, buffer);
+    if (session.ended()) break;
+  }
+  if (progress == Session::Progress::kServed && !session.ended()) {
+    Rearm(*entry);
+  }
+  Leave(*entry, progress == Session::Progress::kEnded || session.ended());
+  return other;
 }
 
 void Loop::Impl::Run(size_t index) {
@@ -271,12 +332,20 @@ void Loop::Impl::Run(size_t index) {
   }
   const bool stands_in = index >= static_cast<size_t>(options.threads);
   Session::Buffer buffer;
+  SpinGauge gauge;
+  std::optional<uint64_t> next;
   while (!stopping.load(std::memory_order_acquire)) {
-    struct epoll_event event;
-    const int got =
-        epoll_wait(set.get(), &event, 1, stands_in ? kSpareMilliseconds : -1);
-    if (got == 1 && event.data.u64 >= kFirstKey) {
-      ServeOne(index, event.data.u64, buffer);
+    if (!next.has_value()) {
+      struct epoll_event event;
+      const int wait = stands_in ? kSpareMilliseconds : -1;
+      if (epoll_wait(set.get(), &event, 1, wait) == 1)
+        next = uint64_t{event.data.u64};
+    }
+    const uint64_t key = std::exchange(next, std::nullopt).value_or(kWakeKey);
+    if (key >= kFirstKey && IsAlone()) {
+      next = ServeAlone(index, key, buffer, gauge);
+    } else if (key >= kFirstKey) {
+      ServeOne(index, key, buffer);
     }
     if (parked_count.load(std::memory_order_relaxed) > 0) ServeParked(index);
     if (stands_in && IsSpare()) break;
@@ -297,6 +366,7 @@ absl::StatusOr<std::unique_ptr<Loop>> Loop::Start(const Options& options) {
   impl.most_threads =
       std::min<int>(std::max(options.threads, options.max_threads),
                     static_cast<int>(WorkerTable::kMost));
+  impl.serving.store(options.threads);
   for (int i = 0; i < options.threads; ++i) impl.AddWorker();
   impl.watcher = std::thread([&impl] { impl.Watch(); });
   return loop;

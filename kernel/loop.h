@@ -23,6 +23,13 @@ class Loop {
  public:
   struct Options {
     int threads = 2;
+    // When a request takes one of them longer than `slow` there are twice as
+    // many, until none has for the time of `wary`.
+    absl::Duration slow = absl::Milliseconds(10);
+    // A thread that is the only one looks for so long for the next request
+    // before it sleeps, where it lately found one mostly (spin_gauge.h): who
+    // asks for one thing after the other so has no thread to wake. 0: never.
+    absl::Duration spin = absl::Microseconds(20);
     // With those that stand in for stuck ones; at most WorkerTable::kMost.
     int max_threads = 32;
     // While threads are stuck, one uid has no more than this many; what else it
@@ -53,7 +60,6 @@ class Loop {
     // longer than `slow` has more of them from then on.
     int seats_per_queue = 1;
     int seats_per_slow_queue = 2;
-    absl::Duration slow = absl::Milliseconds(10);
     // Most threads of a session, with those that stand in for stuck ones.
     int max_seats = 40;
     // Each thread gets a file system context of its own (unshare(CLONE_FS)),

@@ -13,6 +13,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -22,6 +23,7 @@
 #include "kernel/fd.h"
 #include "kernel/loop.h"
 #include "kernel/session.h"
+#include "kernel/spin_gauge.h"
 #include "kernel/worker_table.h"
 
 namespace fused::kernel {
@@ -83,6 +85,18 @@ struct Loop::Impl {
   ~Impl();
   absl::Status Open();
   void Run(size_t index);
+  // Whether the calling thread of the set is the only one, and looks for what
+  // comes next (Options::spin).
+  bool IsAlone() const {
+    return running.load(std::memory_order_relaxed) == 1 &&
+           options.spin > absl::ZeroDuration();
+  }
+  // What else the set has reported meanwhile, if anything.
+  std::optional<uint64_t> ServeAlone(size_t index, uint64_t key,
+                                     Session::Buffer& buffer, SpinGauge& gauge);
+  // As Receive(), for a moment; until the set reports another: `other`.
+  Session::Progress Spin(const Entry& entry, Session::Buffer& buffer,
+                         std::optional<uint64_t>& other) const;
   void ServeOne(size_t index, uint64_t key, Session::Buffer& buffer);
   void Work(size_t index, Entry& entry, Session::Buffer& buffer);
   // A place for one more session; null where there are too many.
@@ -127,8 +141,8 @@ struct Loop::Impl {
   // Joins those that have left, or makes all leave.
   void JoinSeats(bool all) ABSL_LOCKS_EXCLUDED(seats_mu);
 
-  // A seat has something to do: the watching thread is to look often enough
-  // to see whether it is slow.
+  // A thread has something to do: the watching one is to look often enough to
+  // see whether it is slow.
   void Rouse() ABSL_LOCKS_EXCLUDED(watch_mu);
 
   // Of the watching thread.
@@ -139,6 +153,8 @@ struct Loop::Impl {
   bool Look();
   void ReportBehind(const WorkerTable::Work& work);
   void Expire(const WorkerTable::Work& work);
+  // How many are to serve, with so many that are slow and not stuck.
+  void Size(int slow_now, int64_t now);
   void Staff(int stuck_now);
   // What is kept ready for those that were stuck lately.
   int Keep(int stuck_now, int64_t now);
@@ -155,6 +171,8 @@ struct Loop::Impl {
   std::atomic<bool> stopping{false};
   WorkerTable table;
   std::atomic<int> running{0};
+  // How many there are to be, but for those that stand in for stuck ones.
+  std::atomic<int> serving{0};
   std::atomic<int> stuck{0};
   // The most that were stuck lately (Options::wary).
   std::atomic<int> kept{0};
@@ -188,6 +206,7 @@ struct Loop::Impl {
   std::array<int64_t, WorkerTable::kMost + WorkerTable::kSeats> told_late{};
   int most_threads = 0;
   int64_t wary_until = 0;
+  int64_t slow_until = 0;
   uint64_t done_before = 0;
   int64_t moved = 0;
 

@@ -109,13 +109,18 @@ int Loop::Impl::Keep(int stuck_now, int64_t now) {
   return kept.load();
 }
 
+void Loop::Impl::Size(int slow_now, int64_t now) {
+  if (slow_now > 0) slow_until = now + absl::ToInt64Nanoseconds(options.wary);
+  serving.store(options.threads * (now < slow_until ? 2 : 1));
+}
+
 void Loop::Impl::Staff(int stuck_now) {
   for (std::unique_ptr<Worker>& worker : workers) {
     if (worker == nullptr || !worker->left.load()) continue;
     worker->thread.join();
     worker = nullptr;
   }
-  const int wanted = std::min(options.threads + stuck_now, most_threads);
+  const int wanted = std::min(serving.load() + stuck_now, most_threads);
   while (running.load() < wanted && AddWorker()) {
   }
 }
@@ -147,21 +152,22 @@ bool Loop::Impl::Look() {
   const int64_t deadline = absl::ToInt64Nanoseconds(options.deadline);
   std::vector<WorkerTable::Work> stuck_now;
   std::vector<WorkerTable::Work> slow_seats;
+  std::vector<WorkerTable::Work> slow_threads;
   const int64_t slow = absl::ToInt64Nanoseconds(options.slow);
   int stuck_threads = 0;
   bool busy = false;
   table.ForEach([&](const WorkerTable::Work& work) {
     busy = true;
     const bool is_seat = work.worker >= WorkerTable::kMost;
-    if (is_seat && now - work.since >= std::min(slow, limit)) {
-      slow_seats.push_back(work);
+    if (now - work.since >= std::min(slow, limit)) {
+      (is_seat ? slow_seats : slow_threads).push_back(work);
     }
     if (now - work.since < limit) return;
     stuck_now.push_back(work);
     if (!is_seat) ++stuck_threads;
   });
+  for (const WorkerTable::Work& work : slow_threads) ReportBehind(work);
   for (const WorkerTable::Work& work : stuck_now) {
-    if (work.worker < WorkerTable::kMost) ReportBehind(work);
     const int64_t patience = Patience(work.request.opcode);
     if (now - work.since < deadline * patience ||
         std::exchange(told_late[work.worker], work.since) == work.since) {
@@ -171,6 +177,7 @@ bool Loop::Impl::Look() {
   }
   ExpireParked(now);
   stuck.store(static_cast<int>(stuck_now.size()));
+  Size(static_cast<int>(slow_threads.size()) - stuck_threads, now);
   Staff(Keep(stuck_threads, now));
   const bool full = StaffSeats(slow_seats, now - limit);
   // Whom a thread that came back has made room for.
