@@ -18,6 +18,7 @@ sys.dont_write_bytecode = True  # the directory is the source tree
 import growth
 import plots
 import report
+import where
 from figures import figures
 from lab import Failed, Lab, read_text
 from machine import describe
@@ -33,6 +34,7 @@ def options_of(arguments):
     parser.add_argument("--quick", action="store_true", help="few rounds and short ones: whether it works")
     parser.add_argument("--full", action="store_true", help="all works on all systems, and more rounds")
     parser.add_argument("--growth", action="store_true", help="instead: what costs grow with")
+    parser.add_argument("--where", action="store_true", help="instead: where the processor's time goes, by perf(1)")
     parser.add_argument("--rounds", type=int, help="of single operations; the others have fewer")
     parser.add_argument("--millis", type=int, help="that a sample takes, at least")
     parser.add_argument("--only", metavar="REGEX", default=".*", help="works, or groups of them")
@@ -102,6 +104,14 @@ def bench(options, lab, groups, systems):
     print("\n" + report.targets_table(result))
 
 
+def look_where(options, lab, groups, systems):
+    run = where.Where(options, lab, groups, systems)
+    run.all()
+    if run.failures:
+        raise Failed("where: %s" % run.failures)
+    write(os.path.join(options.out, "where.md"), where.markdown(describe(lab.top), groups, systems, run))
+
+
 def interrupted(*_):
     raise KeyboardInterrupt
 
@@ -128,6 +138,8 @@ def main():
             if options.growth:
                 for name, text in growth.bench(options, lab, programs).items():
                     write(os.path.join(options.out, name), text)
+            elif options.where:
+                look_where(options, lab, groups, systems)
             else:
                 bench(options, lab, groups, systems)
     except Failed as failure:

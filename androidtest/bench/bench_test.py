@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 import figures
 import plots
 import report
+import where
 import works
 from measure import joined, of_fio
 from systems import app_directory, large_policy
@@ -136,7 +137,7 @@ class ReportTest(unittest.TestCase):
         self.assertIn("| failed |", text)
         self.assertIn("no <such> & thing", text)
         for line in report.targets_table(canned()).splitlines():
-            self.assertEqual(line.count("|"), 7, line)
+            self.assertEqual(line.count("|"), 8, line)
 
     def test_every_target_is_a_work(self):
         names = {
@@ -151,6 +152,64 @@ class ReportTest(unittest.TestCase):
         self.assertIn("open <work>", words)
         curve = plots.frame(400, 200, plots.curve("a <b>", "c", "d", [(1, 2.0), (10, 3.0)], 0, 0, 400, 200))
         xml.etree.ElementTree.fromstring(curve.encode())
+
+
+PERF_SCRIPT = """\
+ruler_main  100/100 
+\tffffffff81000010 request_wait_answer+0x10 ([kernel.kallsyms])
+\tffffffff81000020 __x64_sys_unlink+0x5 ([kernel.kallsyms])
+\t          401000 main (/tmp/ruler_main)
+
+fused-ring  200/201 
+\tffffffff81000030 vfs_unlink ([kernel.kallsyms])
+\tffffffff81000040 __x64_sys_unlinkat ([kernel.kallsyms])
+\t    7f0000001000 unlinkat (/lib/libc.so.6)
+
+fused-ring  200/201 
+\tffffffff81000050 schedule ([kernel.kallsyms])
+\tffffffff81000060 __do_sys_io_uring_enter ([kernel.kallsyms])
+
+fused-ring  200/201 
+\t    7f0000001000 __GI___fstatat64 (/lib/libc.so.6)
+
+fused-loop-0  200/202 
+\t          500000 fused::View::Unlink(int, char const*) (/tmp/bin/fused)
+
+fused-watch  200/203 
+\t          500000 fused::LowerWatch::Run (/tmp/bin/fused)
+
+swapper     0/0     
+\tffffffff81000070 default_idle ([kernel.kallsyms])
+
+perf  300/300 
+\tffffffff81000080 vfs_read ([kernel.kallsyms])
+"""
+
+
+class WhereTest(unittest.TestCase):
+    def test_samples_are_told_apart(self):
+        shares = where.Shares()
+        shares.add(where.parse(PERF_SCRIPT), 200, {999})
+        shares.ops = 2
+        each = 1e6 / where.FREQUENCY / 2
+        micros, total = shares.micros()
+        self.assertEqual(
+            micros,
+            {
+                ("client", ""): each,
+                ("calls", "unlinkat"): each,
+                ("carrying", "io_uring_enter"): each,
+                ("calls", "newfstatat"): each,
+                ("code", ""): each,
+                ("behind", ""): each,
+            },
+        )
+        self.assertAlmostEqual(total, 6 * each)
+        self.assertEqual(shares.dearest(), [("fused::View::Unlink(int, char const*)", 1 / 6)])
+
+    def test_what_enters_the_kernel(self):
+        for symbol, call in (("__GI___writev", "writev"), ("__libc_openat64", "openat"), ("read", "read"), ("malloc", None)):
+            self.assertEqual(where.stub_of(symbol), call, symbol)
 
 
 class RunTest(unittest.TestCase):

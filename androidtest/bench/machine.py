@@ -1,5 +1,6 @@
 """What figures were taken on."""
 
+import glob
 import os
 import platform
 import re
@@ -12,6 +13,11 @@ def _first(path, pattern):
     return found.group(1).strip() if found else "?"
 
 
+def _reclaims():
+    """Whether the kernel watches for cold memory and drops it (DAMON)."""
+    return any(read_text(path).strip() == "on" for path in glob.glob("/sys/kernel/mm/damon/admin/kdamonds/*/state"))
+
+
 def describe(place):
     return {
         "kernel": platform.release(),
@@ -20,4 +26,5 @@ def describe(place):
         "memory_mib": int(_first("/proc/meminfo", r"^MemTotal:\s*(\d+)")) // 1024,
         "disk": file_system(place),
         "load": os.getloadavg()[0],
+        "reclaims": _reclaims(),
     }

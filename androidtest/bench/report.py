@@ -101,13 +101,20 @@ def _told(cell):
     return text if cell["verdict"] == "met" else "**%s, missed**" % text
 
 
+def _beside(row):
+    """What `dev` and `uring` take of passthrough_hp's time."""
+    parts = [row[way]["figure"] and row["hp"] and row[way]["figure"] / row["hp"] for way in ("dev", "uring")]
+    return ", ".join(number(part) if part else "–" for part in parts)
+
+
 def targets_table(result):
     rows = []
     for row in result["targets"]:
         what = row["label"] + (", CPU" if row["measure"] == "cpu" else "") + (" (posix)" if row["profile"] == "posix" else "")
         best = number(row["best_peer"]) + (" (%s)" % row["best_peer_name"] if row["best_peer_name"] else "")
-        rows.append([what, number(row["hp"]), best, _told(row["dev"]), _told(row["uring"]), _told(row.get("shared"))])
-    return _table(["work", "passthrough_hp", "best peer", "fused `dev`", "fused `uring`", "shared view to app view"], rows)
+        rows.append([what, number(row["hp"]), best, _told(row["dev"]), _told(row["uring"]), _beside(row), _told(row.get("shared"))])
+    head = ["work", "passthrough_hp", "best peer", "fused `dev`", "fused `uring`", "both to passthrough_hp", "shared view to app view"]
+    return _table(head, rows)
 
 
 def _absolute(summary, unit):
@@ -161,6 +168,8 @@ def markdown(result):
         "the app, which manages files (MANAGER). In the `media` profile are no symbolic links, and chmod changes nothing;",
         "there `posix` is measured. `–`: not measured on that system.\n",
     ]
+    if machine.get("reclaims"):
+        text.append("Meanwhile the kernel reclaimed what it found to be cold (DAMON): cached listings go with it.\n")
     if result["quick"]:
         text.append("**A quick run**: trees and listings have a twentieth of the files that the rows say.\n")
     for system in result["systems"]:
