@@ -308,10 +308,10 @@ std::optional<uint64_t> Loop::Impl::ServeAlone(size_t index, uint64_t key,
     }
     if (progress != Session::Progress::kServed) break;
     if (!roused.load(std::memory_order_relaxed)) Rouse();
-    if (kept.load(std::memory_order_relaxed) > 0 &&
-        Park(index, *entry, buffer)) {
+    if (kept.load(std::memory_order_relaxed) > 0) {
+      // First: what is parked may be over, and its session gone.
       Rearm(*entry);
-      return std::nullopt;
+      if (Park(index, *entry, buffer)) return std::nullopt;
     }
     Work(index, *entry, buffer);
     if (session.ended()) break;
