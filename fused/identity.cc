@@ -1,7 +1,9 @@
 #include "fused/identity.h"
 
 #include <linux/capability.h>
+#include <linux/securebits.h>
 #include <sys/fsuid.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -35,6 +37,31 @@ void RaiseCapabilities() {
     word.effective = word.permitted;
   }
   CHECK_EQ(syscall(SYS_capset, &capabilities.header, capabilities.data), 0);
+}
+
+// What the calling thread is when it acts for nobody. Asked for once, and with
+// it that its capabilities stay whatever its fsuid is: to raise them again
+// takes two system calls each time.
+struct Own {
+  uid_t uid = 0;
+  gid_t gid = 0;
+  bool keeps_capabilities = false;
+};
+
+const Own& OwnOfThread() {
+  thread_local const Own own = [] {
+    const int bits = prctl(PR_GET_SECUREBITS, 0, 0, 0, 0);
+    return Own{
+        // No such id can be set: nothing changes, and what is is returned.
+        .uid = static_cast<uid_t>(setfsuid(static_cast<uid_t>(-1))),
+        .gid = static_cast<gid_t>(setfsgid(static_cast<gid_t>(-1))),
+        .keeps_capabilities =
+            bits >= 0 &&
+            prctl(PR_SET_SECUREBITS,
+                  static_cast<unsigned long>(bits) | SECBIT_NO_SETUID_FIXUP, 0,
+                  0, 0) == 0};
+  }();
+  return own;
 }
 
 // Whether the caller is in the group. The supplementary groups are the ones
@@ -75,15 +102,18 @@ absl::Status ClearSetId(const kernel::Caller& caller, int fd) {
 }
 
 CallerIdentity::CallerIdentity(const kernel::Caller& caller)
-    : gid_(static_cast<gid_t>(setfsgid(caller.gid))),
-      umask_(umask(caller.umask & 0777)) {
-  uid_ = static_cast<uid_t>(setfsuid(caller.uid));
-  if (caller.uid != uid_) RaiseCapabilities();
+    : uid_(caller.uid), gid_(caller.gid), umask_(umask(caller.umask & 0777)) {
+  const Own& own = OwnOfThread();
+  if (gid_ != own.gid) setfsgid(gid_);
+  if (uid_ == own.uid) return;
+  setfsuid(uid_);
+  if (!own.keeps_capabilities) RaiseCapabilities();
 }
 
 CallerIdentity::~CallerIdentity() {
-  setfsuid(uid_);
-  setfsgid(gid_);
+  const Own& own = OwnOfThread();
+  if (uid_ != own.uid) setfsuid(own.uid);
+  if (gid_ != own.gid) setfsgid(own.gid);
   umask(umask_);
 }
 

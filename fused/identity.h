@@ -26,9 +26,9 @@ class CallerIdentity {
   ~CallerIdentity();
 
  private:
-  uid_t uid_;
-  gid_t gid_;
-  mode_t umask_;
+  const uid_t uid_;
+  const gid_t gid_;
+  const mode_t umask_;
 };
 
 // Clears what a write by an unprivileged process clears: the set-user-id bit,
