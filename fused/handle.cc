@@ -71,4 +71,21 @@ std::vector<uint64_t> Handle::lock_owners() const {
   return std::vector<uint64_t>(lock_owners_.begin(), lock_owners_.end());
 }
 
+absl::StatusOr<DirectoryReader*> DirectoryHandle::Reader() {
+  if (!reader_.has_value()) {
+    absl::StatusOr<kernel::Fd> fd =
+        kernel::OpenBeneath(pin_->get(), ".", O_RDONLY | O_DIRECTORY);
+    if (!fd.ok()) return fd.status();
+    reader_.emplace(*std::move(fd));
+  }
+  return &*reader_;
+}
+
+absl::StatusOr<int> DirectoryHandle::Descriptor() {
+  absl::MutexLock lock(&read_mutex);
+  absl::StatusOr<DirectoryReader*> reader = Reader();
+  if (!reader.ok()) return reader.status();
+  return (*reader)->descriptor();
+}
+
 }  // namespace fused

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "fused/app_limits.h"
 #include "fused/directory_reader.h"
 #include "fused/listings.h"
+#include "fused/lower_node_parts.h"
 #include "fused/node.h"
 #include "fused/recycler.h"
 #include "kernel/backing.h"
@@ -96,14 +98,15 @@ class Handle {
 // An open directory.
 class DirectoryHandle {
  public:
-  DirectoryHandle(kernel::HandleId id, Ref<Node> node, uid_t uid, kernel::Fd fd,
+  // `pin`: the node's descriptor, which stays for as long as the handle, so
+  // that the directory can be read when its last name has gone.
+  DirectoryHandle(kernel::HandleId id, Ref<Node> node, uid_t uid, Pin pin,
                   AppLimits::Share share = {})
       : id(id),
         node(std::move(node)),
         uid(uid),
         share(std::move(share)),
-        descriptor(fd.get()),
-        reader(std::move(fd)) {}
+        pin_(std::move(pin)) {}
 
   const kernel::HandleId id;
   const Ref<Node> node;
@@ -112,16 +115,23 @@ class DirectoryHandle {
   const AppLimits::Share share;
   // The view's listings'.
   Listings::Reader listing;
-  // The reader's; for fsync.
-  const int descriptor;
-
   // The epoch of the last listing whose names the kernel entered; 0: none.
   std::atomic<uint64_t> listed{0};
 
   // One reading at a time: the lower descriptor has one position. A mutex that
   // system calls are made under, of this handle alone.
   absl::Mutex read_mutex;
-  DirectoryReader reader ABSL_GUARDED_BY(read_mutex);
+
+  // Opened at the first request that needs it: none does where the kernel has
+  // the names.
+  absl::StatusOr<DirectoryReader*> Reader()
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(read_mutex);
+  // The reader's, for fsync.
+  absl::StatusOr<int> Descriptor() ABSL_LOCKS_EXCLUDED(read_mutex);
+
+ private:
+  const Pin pin_;
+  std::optional<DirectoryReader> reader_ ABSL_GUARDED_BY(read_mutex);
 };
 
 // Thread-safe. Ids are never used again.

@@ -2,6 +2,9 @@
 #include <fcntl.h>
 
 #include <cerrno>
+#include <cstddef>
+#include <filesystem>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -95,6 +98,31 @@ class CachesTest : public ViewTest {
     return answer.As<fuse_entry_out>().entry_valid > 0;
   }
 };
+
+// The daemon's descriptors.
+ptrdiff_t Descriptors() {
+  const std::filesystem::directory_iterator open("/proc/self/fd");
+  return std::distance(begin(open), end(open));
+}
+
+// Where the kernel has the listing it needs none; and of one that has gone it
+// says what the lower file system would say.
+TEST_F(CachesTest, ADirectoryIsOpenedBelowWhenItIsRead) {
+  MakeDirectory("d");
+  MountedView& view = Mount();
+  const kernel::NodeId d = view.Walk("d");
+  const ptrdiff_t before = Descriptors();
+  const Opened opened = Open(view, d);
+  const Opened other = Open(view, d);
+  EXPECT_EQ(Descriptors(), before);
+  EXPECT_EQ(Read(view, d, opened.fh), 0);
+  EXPECT_EQ(Descriptors(), before + 1);
+  Close(view, d, opened.fh);
+  EXPECT_EQ(Descriptors(), before);
+  EXPECT_EQ(view.Rmdir(kRootNode, "d").error, 0);
+  EXPECT_EQ(Read(view, d, other.fh), ENOENT);
+  Close(view, d, other.fh);
+}
 
 TEST_F(CachesTest, WhatIsAbsentAndWhatIsDeniedIsKeptAlike) {
   MakeDirectory("d");

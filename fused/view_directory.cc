@@ -1,6 +1,5 @@
 // Listing directories.
 #include <dirent.h>
-#include <fcntl.h>
 #include <linux/fuse.h>
 #include <unistd.h>
 
@@ -11,7 +10,6 @@
 
 #include "fused/errors.h"
 #include "fused/view.h"
-#include "kernel/lower.h"
 
 namespace fused {
 namespace {
@@ -41,12 +39,9 @@ void View::OpenDirectory(const kernel::Caller& caller, kernel::NodeId node_id,
   if (!share.has_value()) return reply.Error(kernel::ErrnoStatus(EMFILE));
   absl::StatusOr<Pin> pin = node->lower->Descriptor();
   if (!pin.ok()) return reply.Error(pin.status());
-  absl::StatusOr<kernel::Fd> fd =
-      kernel::Reopen((*pin)->get(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (!fd.ok()) return reply.Error(fd.status());
   const kernel::HandleId id = directories_.NewId();
   const auto handle = std::make_shared<DirectoryHandle>(
-      id, node, actor.uid, *std::move(fd), *std::move(share));
+      id, node, actor.uid, *std::move(pin), *std::move(share));
   const kernel::DirectoryCache cache =
       ListsForAll(actor, facts.location)
           ? peer_->listings().Open(node_id, handle->listing)
@@ -129,16 +124,18 @@ absl::Status View::FillDirectory(const Actor& actor, DirectoryHandle& directory,
                                  off_t offset, kernel::DirectoryReply& reply,
                                  std::vector<kernel::NodeId>& entered) {
   absl::MutexLock lock(&directory.read_mutex);
-  absl::Status status = directory.reader.Seek(offset);
+  absl::StatusOr<DirectoryReader*> reader = directory.Reader();
+  if (!reader.ok()) return reader.status();
+  absl::Status status = (*reader)->Seek(offset);
   if (!status.ok()) return status;
   while (true) {
-    absl::StatusOr<DirectoryName> name = directory.reader.Peek();
+    absl::StatusOr<DirectoryName> name = (*reader)->Peek();
     if (!name.ok()) return reply.empty() ? name.status() : absl::OkStatus();
     if (name->name == nullptr) return absl::OkStatus();
     if (AddName(actor, directory.node, *name, reply, entered) == Added::kFull) {
       return absl::OkStatus();
     }
-    directory.reader.Pop();
+    (*reader)->Pop();
   }
 }
 
@@ -191,8 +188,9 @@ void View::FsyncDirectory(const kernel::Caller& caller, kernel::NodeId node,
                           kernel::StatusReply reply) {
   const std::shared_ptr<DirectoryHandle> handle = directories_.Find(handle_id);
   if (handle == nullptr) return reply.Error(BadHandle());
-  const int fd = handle->descriptor;
-  if ((data_only ? fdatasync(fd) : fsync(fd)) != 0) {
+  const absl::StatusOr<int> fd = handle->Descriptor();
+  if (!fd.ok()) return reply.Error(fd.status());
+  if ((data_only ? fdatasync(*fd) : fsync(*fd)) != 0) {
     return reply.Error(kernel::ErrnoStatus(errno));
   }
   reply.Ok();
