@@ -9,6 +9,7 @@ import subprocess
 
 from lab import Failed, run
 from measure import Run
+from report import number
 
 # A second; perf takes its samples by a timer, which every machine has.
 FREQUENCY = 9999
@@ -191,8 +192,8 @@ class Where(Run):
         shares.add(samples, system.pid or -1, {os.getpid()})
 
 
-def _cell(micros, total):
-    return "%.3g <sub>%.0f %%</sub>" % (micros, 100 * micros / total) if micros else "–"
+def _cell(micros, total, scale):
+    return "%s <sub>%.0f %%</sub>" % (number(micros / scale), 100 * micros / total) if micros else "–"
 
 
 def markdown(machine, groups, systems, where):
@@ -203,7 +204,8 @@ def markdown(machine, groups, systems, where):
         "",
         "%s, %d processors, Linux %s. Sampled by `./bazelw run //androidtest/bench -- --where`:"
         % (machine["cpu"], machine["cpus"], machine["kernel"]),
-        "microseconds of processor time for each operation, and its part of all. **Carrying** is",
+        "processor time of each operation, and its part of all (sampling itself makes it more).",
+        "**Carrying** is",
         "what requests come by and answers go by, with the switches between client and",
         "daemon; **system calls** are the daemon's others, on the lower file system and for",
         "backing ids; **code** is the daemon's own, outside the kernel; **behind** is what",
@@ -216,9 +218,10 @@ def markdown(machine, groups, systems, where):
             if not shares:
                 continue
             lines += ["## " + work.label, ""]
-            lines += ["| system | requests | µs | client | carrying | system calls | code | behind |", "|" + "---|" * 8]
+            scale = 1e3 if work.unit == "ms" else 1
+            lines += ["| system | requests | " + work.unit + " | client | carrying | system calls | code | behind |", "|" + "---|" * 8]
             told = []
-            for name, one in shares.items():
+            for name, one in ((system.name, shares[system.name]) for system in systems if system.name in shares):
                 micros, total = one.micros()
                 by = {}
                 for (what, _), value in micros.items():
@@ -226,12 +229,12 @@ def markdown(machine, groups, systems, where):
                 calls = sorted(((value, call) for (what, call), value in micros.items() if what == "calls"), reverse=True)
                 requests = where.requests.get(work.name, {}).get(name)
                 lines.append(
-                    "| %s | %s | %.3g | %s |"
+                    "| %s | %s | %s | %s |"
                     % (
                         labels[name],
-                        "%.3g" % requests["per_op"] if requests else "–",
-                        total,
-                        " | ".join(_cell(by.get(what, 0), total) for what in ("client", "carrying", "calls", "code", "behind")),
+                        number(requests["per_op"]) if requests else "–",
+                        number(total / scale),
+                        " | ".join(_cell(by.get(what, 0), total, scale) for what in ("client", "carrying", "calls", "code", "behind")),
                     )
                 )
                 if calls or one.dearest():
@@ -239,7 +242,7 @@ def markdown(machine, groups, systems, where):
                         "- %s: %s; code: %s"
                         % (
                             labels[name],
-                            ", ".join("%s %.2g" % (call, value) for value, call in calls[:6]) or "no other system call",
+                            ", ".join("%s %s" % (call, number(value / scale)) for value, call in calls[:6]) or "no other system call",
                             ", ".join("`%s` %.1f %%" % (function, 100 * part) for function, part in one.dearest()) or "none",
                         )
                     )
