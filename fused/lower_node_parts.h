@@ -102,15 +102,20 @@ class SmallHandle {
 struct SharedOwner final : public RefCounted, public Owner {
   explicit SharedOwner(const Owner& owner) : Owner(owner) {}
 
+  static const Owner& Of(const Owner& owner) { return owner; }
+  static const Owner& Of(const Ref<const SharedOwner>& owner) { return *owner; }
   struct Hash {
-    size_t operator()(const Ref<const SharedOwner>& owner) const {
-      return absl::HashOf(owner->package, owner->app_id);
+    using is_transparent = void;
+    template <typename T>
+    size_t operator()(const T& owner) const {
+      return absl::HashOf(Of(owner).package, Of(owner).app_id);
     }
   };
   struct Equal {
-    bool operator()(const Ref<const SharedOwner>& a,
-                    const Ref<const SharedOwner>& b) const {
-      return static_cast<const Owner&>(*a) == static_cast<const Owner&>(*b);
+    using is_transparent = void;
+    template <typename T, typename U>
+    bool operator()(const T& a, const U& b) const {
+      return Of(a) == Of(b);
     }
   };
   using Set = absl::flat_hash_set<Ref<const SharedOwner>, Hash, Equal>;

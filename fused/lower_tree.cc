@@ -401,6 +401,11 @@ void LowerTree::Remove(LowerNode* node) {
 Ref<const SharedOwner> LowerTree::Share(const Owner& owner) {
   // Of more apps than that some are the same twice.
   constexpr size_t kMost = 1 << 16;
+  {
+    absl::MutexLock lock(&owners_mutex_);
+    const auto known = owners_.find(owner);
+    if (known != owners_.end()) return *known;
+  }
   auto shared = MakeRef<const SharedOwner>(owner);
   absl::MutexLock lock(&owners_mutex_);
   if (owners_.size() >= kMost) owners_.clear();

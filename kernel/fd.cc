@@ -6,14 +6,11 @@
 
 namespace fused::kernel {
 
-void Fd::Reset(int fd) {
-  if (fd_ >= 0) {
-    // A caller may be about to report an errno of its own.
-    const int saved = errno;
-    close(fd_);
-    errno = saved;
-  }
-  fd_ = fd;
+void Fd::Close() const {
+  // A caller may be about to report an errno of its own.
+  const int saved = errno;
+  close(fd_);
+  errno = saved;
 }
 
 }  // namespace fused::kernel

@@ -28,9 +28,14 @@ class Fd {
   int Release() { return std::exchange(fd_, -1); }
 
   // Closes what it holds, then owns `fd`.
-  void Reset(int fd = -1);
+  void Reset(int fd = -1) {
+    if (fd_ >= 0) Close();
+    fd_ = fd;
+  }
 
  private:
+  void Close() const;
+
   int fd_ = -1;
 };
 

@@ -34,22 +34,23 @@ constexpr size_t kWord = sizeof(uint64_t);
 constexpr uint64_t kEach = 0x0101010101010101;
 constexpr uint64_t kHighBits = kEach * 0x80;
 
-// The bytes at `data`, and zeros where `size` is less than a word.
-uint64_t LoadWord(const char* data, size_t size) {
-  uint64_t word = 0;
-  if (size >= kWord) {
-    std::memcpy(&word, data, kWord);
-  } else {
-    std::memcpy(&word, data, size);
-  }
+uint64_t LoadWord(const char* data) {
+  uint64_t word;
+  std::memcpy(&word, data, kWord);
   return word;
 }
 
 bool IsAscii(std::string_view text) {
   uint64_t any = 0;
-  for (size_t i = 0; i < text.size(); i += kWord) {
-    any |= LoadWord(text.data() + i, text.size() - i);
+  if (text.size() < kWord) {
+    for (const char c : text) any |= static_cast<unsigned char>(c);
+    return (any & 0x80) == 0;
   }
+  // The last word overlaps the one before.
+  for (size_t i = 0; i + kWord < text.size(); i += kWord) {
+    any |= LoadWord(text.data() + i);
+  }
+  any |= LoadWord(text.data() + text.size() - kWord);
   return (any & kHighBits) == 0;
 }
 
@@ -66,11 +67,16 @@ uint64_t LowerWord(uint64_t word) {
 }
 
 void LowerAscii(std::string_view text, char* to) {
-  for (size_t i = 0; i < text.size(); i += kWord) {
-    const size_t left = text.size() - i;
-    const uint64_t word = LowerWord(LoadWord(text.data() + i, left));
-    std::memcpy(to + i, &word, std::min(left, kWord));
+  if (text.size() < kWord) {
+    std::transform(text.begin(), text.end(), to, Lower);
+    return;
   }
+  const auto lower = [&](size_t at) {
+    const uint64_t word = LowerWord(LoadWord(text.data() + at));
+    std::memcpy(to + at, &word, kWord);
+  };
+  for (size_t i = 0; i + kWord < text.size(); i += kWord) lower(i);
+  lower(text.size() - kWord);
 }
 
 // Of what FAT takes in a name; beyond ASCII it depends on the bytes around.

@@ -44,17 +44,28 @@ uint32_t StringTable::Find(std::string_view key) const {
   return kNone;
 }
 
-// Multiply and fold, eight bytes at a time.
+// Multiply and fold, eight bytes at a time; the last eight overlap those
+// before.
 uint32_t StringTable::Hash(std::string_view key) {
   constexpr uint64_t kMultiplier = 0x9fb21c651e98df25;
+  constexpr size_t kWord = sizeof(uint64_t);
   uint64_t hash = key.size() * kMultiplier;
-  while (!key.empty()) {
-    uint64_t chunk = 0;
-    const size_t n = key.size() < 8 ? key.size() : 8;
-    std::memcpy(&chunk, key.data(), n);
+  const auto mix = [&hash](uint64_t chunk) {
     hash = (hash ^ chunk) * kMultiplier;
     hash ^= hash >> 29;
-    key.remove_prefix(n);
+  };
+  const auto load = [&key](size_t at) {
+    uint64_t chunk;
+    std::memcpy(&chunk, key.data() + at, kWord);
+    return chunk;
+  };
+  if (key.size() < kWord) {
+    uint64_t chunk = 0;
+    for (const char c : key) chunk = chunk << 8 | static_cast<unsigned char>(c);
+    mix(chunk);
+  } else {
+    for (size_t i = 0; i + kWord < key.size(); i += kWord) mix(load(i));
+    mix(load(key.size() - kWord));
   }
   return static_cast<uint32_t>(hash ^ (hash >> 32));
 }
