@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <fstream>
 #include <string>
 #include <string_view>
@@ -55,11 +56,10 @@ const Own& OwnOfThread() {
         // No such id can be set: nothing changes, and what is is returned.
         .uid = static_cast<uid_t>(setfsuid(static_cast<uid_t>(-1))),
         .gid = static_cast<gid_t>(setfsgid(static_cast<gid_t>(-1))),
-        .keeps_capabilities =
-            bits >= 0 &&
-            prctl(PR_SET_SECUREBITS,
-                  static_cast<unsigned long>(bits) | SECBIT_NO_SETUID_FIXUP, 0,
-                  0, 0) == 0};
+        .keeps_capabilities = bits >= 0 && prctl(PR_SET_SECUREBITS,
+                                                 static_cast<uint64_t>(bits) |
+                                                     SECBIT_NO_SETUID_FIXUP,
+                                                 0, 0, 0) == 0};
   }();
   return own;
 }

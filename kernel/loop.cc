@@ -338,8 +338,9 @@ void Loop::Impl::Run(size_t index) {
     if (!next.has_value()) {
       struct epoll_event event;
       const int wait = stands_in ? kSpareMilliseconds : -1;
-      if (epoll_wait(set.get(), &event, 1, wait) == 1)
+      if (epoll_wait(set.get(), &event, 1, wait) == 1) {
         next = uint64_t{event.data.u64};
+      }
     }
     const uint64_t key = std::exchange(next, std::nullopt).value_or(kWakeKey);
     if (key >= kFirstKey && IsAlone()) {
