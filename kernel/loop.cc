@@ -268,23 +268,31 @@ bool Loop::Impl::IsSpare() {
 Session::Progress Loop::Impl::Spin(const Entry& entry, Session::Buffer& buffer,
                                    std::optional<uint64_t>& other) const {
   // Of the looks, for what comes from elsewhere.
-  constexpr int kElsewhere = 4;
+  constexpr int kLooks = 4;
   const int64_t until =
       NowNanoseconds() + absl::ToInt64Nanoseconds(options.spin);
   for (int look = 1;; ++look) {
     const Session::Progress progress = entry.session->Receive(buffer);
     if (progress != Session::Progress::kIdle) return progress;
-    struct epoll_event event;
-    if (look % kElsewhere == 0 && epoll_wait(set.get(), &event, 1, 0) == 1) {
-      // What it reports it reports once: this one's is to be looked for again.
-      if (event.data.u64 == entry.key) continue;
-      other = uint64_t{event.data.u64};
-      return progress;
+    if (look % kLooks == 0) {
+      other = Elsewhere(entry);
+      if (other.has_value()) return progress;
+      // It may have been this one's.
+      continue;
     }
     if (NowNanoseconds() >= until) return progress;
     // To who is to ask, if he has been put on this processor.
     sched_yield();
   }
+}
+
+std::optional<uint64_t> Loop::Impl::Elsewhere(const Entry& entry) const {
+  struct epoll_event event;
+  while (epoll_wait(set.get(), &event, 1, 0) == 1) {
+    // What it reports it reports once: this one's is to be looked for again.
+    if (event.data.u64 != entry.key) return uint64_t{event.data.u64};
+  }
+  return std::nullopt;
 }
 
 // By the only thread, which nothing has to be reported to: it takes one request
@@ -293,16 +301,18 @@ Session::Progress Loop::Impl::Spin(const Entry& entry, Session::Buffer& buffer,
 std::optional<uint64_t> Loop::Impl::ServeAlone(size_t index, uint64_t key,
                                                Session::Buffer& buffer,
                                                SpinGauge& gauge) {
-  // Then others have their turn.
-  constexpr int kTurn = 64;
+  // Then others have their turn, if they want one: whatever is asked for here,
+  // and by however many.
+  constexpr int64_t kTurn = 500'000;
   Entry* const entry = Enter(key);
   if (entry == nullptr) return std::nullopt;
   Session& session = *entry->session;
   std::optional<uint64_t> other;
   Session::Progress progress = Session::Progress::kServed;
-  for (int turn = 0; turn < kTurn && IsAlone(); ++turn) {
+  int64_t until = NowNanoseconds() + kTurn;
+  for (bool first = true; !other.has_value() && IsAlone(); first = false) {
     progress = session.Receive(buffer);
-    if (progress == Session::Progress::kIdle && turn > 0 && gauge.Pays()) {
+    if (progress == Session::Progress::kIdle && !first && gauge.Pays()) {
       progress = Spin(*entry, buffer, other);
       gauge.Note(progress == Session::Progress::kServed);
     }
@@ -315,6 +325,10 @@ std::optional<uint64_t> Loop::Impl::ServeAlone(size_t index, uint64_t key,
     }
     Work(index, *entry, buffer);
     if (session.ended()) break;
+    if (const int64_t now = NowNanoseconds(); now >= until) {
+      other = Elsewhere(*entry);
+      until = now + kTurn;
+    }
   }
   if (progress == Session::Progress::kServed && !session.ended()) {
     Rearm(*entry);

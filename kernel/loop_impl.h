@@ -94,6 +94,8 @@ struct Loop::Impl {
   // What else the set has reported meanwhile, if anything.
   std::optional<uint64_t> ServeAlone(size_t index, uint64_t key,
                                      Session::Buffer& buffer, SpinGauge& gauge);
+  // What the set reports of others.
+  std::optional<uint64_t> Elsewhere(const Entry& entry) const;
   // As Receive(), for a moment; until the set reports another: `other`.
   Session::Progress Spin(const Entry& entry, Session::Buffer& buffer,
                          std::optional<uint64_t>& other) const;

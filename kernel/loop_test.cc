@@ -107,6 +107,47 @@ TEST(LoopTest, TwoThatAskWithoutEndAreBothAnswered) {
   asking.join();
 }
 
+// The first waits until the others are there; all take their time.
+class TardyOperations : public FakeOperations {
+ public:
+  void Access(const Caller&, NodeId, int, StatusReply reply) override {
+    all_there.WaitForNotification();
+    const absl::Time then = absl::Now() + absl::Milliseconds(2);
+    while (absl::Now() < then) {
+    }
+    served.fetch_add(1);
+    reply.Ok();
+  }
+  absl::Notification all_there;
+  std::atomic<int> served{0};
+};
+
+// With requests of which none is slow by itself.
+TEST(LoopTest, OneThatAsksForMuchAtOnceKeepsNobody) {
+  Loop::Options options;
+  options.threads = 1;
+  options.slow = options.stuck = absl::Seconds(20);
+  absl::StatusOr<std::unique_ptr<Loop>> loop = Loop::Start(options);
+  ASSERT_THAT(loop, IsOk());
+  TardyOperations tardy;
+  FakeOperations operations;
+  LoopedPeer busy;
+  LoopedPeer other;
+  busy.Start(**loop, tardy);
+  other.Start(**loop, operations);
+  constexpr int kRequests = 50;
+  for (int i = 0; i < kRequests; ++i) {
+    busy.kernel.SendStruct(FUSE_ACCESS, 1, fuse_access_in{});
+  }
+  other.kernel.Send(FUSE_LOOKUP, 1, Terminated("a"));
+  tardy.all_there.Notify();
+  EXPECT_EQ(other.kernel.Receive().error, -ENOSYS);
+  EXPECT_LT(tardy.served.load(), kRequests / 2);
+  for (int i = 0; i < kRequests; ++i) {
+    EXPECT_EQ(busy.kernel.Receive().error, 0);
+  }
+}
+
 // Many requests that are there before any thread looks: all are answered.
 TEST(LoopTest, AnswersABacklog) {
   FakeOperations operations;
