@@ -124,15 +124,15 @@ class TardyOperations : public FakeOperations {
 
 // With requests of which none is slow by itself.
 TEST(LoopTest, OneThatAsksForMuchAtOnceKeepsNobody) {
+  TardyOperations tardy;
+  FakeOperations operations;
+  LoopedPeer busy;
+  LoopedPeer other;
   Loop::Options options;
   options.threads = 1;
   options.slow = options.stuck = absl::Seconds(20);
   absl::StatusOr<std::unique_ptr<Loop>> loop = Loop::Start(options);
   ASSERT_THAT(loop, IsOk());
-  TardyOperations tardy;
-  FakeOperations operations;
-  LoopedPeer busy;
-  LoopedPeer other;
   busy.Start(**loop, tardy);
   other.Start(**loop, operations);
   constexpr int kRequests = 50;
