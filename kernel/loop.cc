@@ -330,7 +330,10 @@ std::optional<uint64_t> Loop::Impl::ServeAlone(size_t index, uint64_t key,
       until = now + kTurn;
     }
   }
-  if (progress == Session::Progress::kServed && !session.ended()) {
+  // What comes from elsewhere may have been reported together with more of this
+  // one's, and that is not reported again.
+  if ((progress == Session::Progress::kServed || other.has_value()) &&
+      !session.ended()) {
     Rearm(*entry);
   }
   Leave(*entry, progress == Session::Progress::kEnded || session.ended());

@@ -107,6 +107,25 @@ TEST(LoopTest, TwoThatAskWithoutEndAreBothAnswered) {
   asking.join();
 }
 
+// While the thread looks for more of one's it turns to what others ask for now
+// and then: both may have come since it last looked.
+TEST(LoopTest, TwoThatAskTogetherAreBothAnswered) {
+  FakeOperations operations;
+  LoopedPeer peers[2];
+  const std::unique_ptr<Loop> loop = StartLoop(1);
+  for (LoopedPeer& peer : peers) peer.Start(*loop, operations);
+  std::vector<std::thread> asking;
+  for (LoopedPeer& peer : peers) {
+    asking.emplace_back([&peer] {
+      for (int i = 0; i < 100000; ++i) {
+        peer.kernel.Send(FUSE_LOOKUP, 1, Terminated("a"));
+        ASSERT_EQ(peer.kernel.Receive().error, -ENOSYS);
+      }
+    });
+  }
+  for (std::thread& thread : asking) thread.join();
+}
+
 // The first waits until the others are there; all take their time.
 class TardyOperations : public FakeOperations {
  public:
