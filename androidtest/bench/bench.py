@@ -20,7 +20,7 @@ import plots
 import report
 import where
 from figures import figures
-from lab import Failed, Lab, read_text
+from lab import Client, Failed, Lab, read_text
 from machine import describe
 from measure import Run
 from systems import all_systems
@@ -72,12 +72,22 @@ def write(path, text):
     print(path)
 
 
+def exchange_of(lab, millis):
+    client = Client(lab)
+    try:
+        return client.exchange(millis)
+    finally:
+        client.close()
+
+
 def bench(options, lab, groups, systems):
+    exchange = exchange_of(lab, options.millis)
     run = Run(options, lab, groups, systems)
     run.all()
     result = {
         "version": 1,
         "machine": describe(lab.top),
+        "exchange": exchange,
         "rounds": options.rounds,
         "millis": options.millis,
         "quick": options.quick,

@@ -112,7 +112,13 @@ def canned():
         "systems": systems,
         "groups": [{"name": "g", "title": "G", "ground": "disk", "works": named}],
         "not_counted": None,
-        "requests": {"open": {"hp": {"per_op": 3.0, "by": "tracepoint", "opcodes": {"OPEN": 1.0}}}},
+        "exchange": {"one_cpu_ns": 40, "two_cpus_ns": None},
+        "requests": {
+            "open": {
+                "hp": {"per_op": 3.0, "by": "tracepoint", "opcodes": {"OPEN": 1.0}},
+                "fused-app": {"per_op": 2.0, "by": "tracepoint", "opcodes": {"OPEN": 1.0, "RELEASE": 1.0}},
+            }
+        },
         "failures": {"stat": {"hp": "why"}},
         "figures": figures.figures(samples),
     }
@@ -130,6 +136,19 @@ class ReportTest(unittest.TestCase):
         self.assertEqual((rows["open"]["shared"]["figure"], rows["open"]["shared"]["verdict"]), (2, "missed"))
         self.assertEqual(rows["stat"]["dev"]["verdict"], "missed")
 
+    def test_at_least_is_native_and_an_exchange_for_each_request(self):
+        result = canned()
+        # Native takes 10 ns; a RELEASE is not waited for.
+        self.assertEqual(result["targets"][0]["dev"]["at_least"], 1 + 40 / 10)
+        self.assertIsNone(report.at_least(result, "stat", "fused-app"))
+        self.assertIn("| 5.00, – |", report.targets_table(result))
+        result["exchange"]["two_cpus_ns"] = 20
+        self.assertEqual(report.at_least(result, "open", "fused-app"), 1 + 20 / 10)
+        result["exchange"]["two_cpus_ns"] = 2000
+        result["exchange"]["one_cpu_ns"] = 1000
+        result["targets"] = report.judged(result)
+        self.assertIn("| **101**, – |", report.targets_table(result))
+
     def test_the_table_shows_what_is_missed(self):
         text = report.markdown(canned())
         self.assertIn("**4.00 (≤ 1.15), missed**", text)
@@ -137,7 +156,7 @@ class ReportTest(unittest.TestCase):
         self.assertIn("| failed |", text)
         self.assertIn("no <such> & thing", text)
         for line in report.targets_table(canned()).splitlines():
-            self.assertEqual(line.count("|"), 8, line)
+            self.assertEqual(line.count("|"), 9, line)
 
     def test_every_target_is_a_work(self):
         names = {
@@ -210,6 +229,8 @@ class WhereTest(unittest.TestCase):
     def test_what_enters_the_kernel(self):
         for symbol, call in (("__GI___writev", "writev"), ("__libc_openat64", "openat"), ("read", "read"), ("malloc", None)):
             self.assertEqual(where.stub_of(symbol), call, symbol)
+        self.assertEqual(where.stub_of("[unknown]", "/lib/liburing.so.2.3"), "io_uring_enter")
+        self.assertIsNone(where.stub_of("[unknown]", "/lib/libc.so.6"))
 
 
 class RunTest(unittest.TestCase):
@@ -238,6 +259,7 @@ class RunTest(unittest.TestCase):
             self.run_tool(*BENCH, *short, "--on=fused-app,fused-shared", "--only=" + wanted, "--out=" + out)
             with open(os.path.join(out, "results.json"), encoding="utf8") as text:
                 result = json.load(text)
+            self.assertGreater(result["exchange"]["one_cpu_ns"], 0)
             xml.etree.ElementTree.parse(os.path.join(out, "results.svg"))
             with open(os.path.join(out, "results.md"), encoding="utf8") as text:
                 self.assertIn("What it must show", text.read())

@@ -123,6 +123,11 @@ class Client:
         self._write("device\t" + path)
         return self.receive()["device"]
 
+    def exchange(self, millis):
+        """What it takes at least to ask another process (exchange.h)."""
+        self._write("exchange\t%d" % millis)
+        return self.receive()
+
     def hold(self, path, begin, end):
         """Opens more files of a set, and keeps them open."""
         self._write("hold\t%s\t%d\t%d" % (path, begin, end))

@@ -16,6 +16,8 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/time.h"
+#include "androidtest/bench/exchange.h"
 #include "androidtest/bench/ruler.h"
 
 namespace fused::androidtest {
@@ -54,12 +56,31 @@ std::string Hold(const std::string& path, std::string_view begin,
   return R"({"held": true})";
 }
 
+// What it takes to ask another process.
+std::string Exchanged(std::string_view millis) {
+  int each = 0;
+  if (!absl::SimpleAtoi(millis, &each)) {
+    return R"({"error": "exchange: MILLIS"})";
+  }
+  const auto exchange = MeasureExchange(absl::Milliseconds(each));
+  if (!exchange.ok()) {
+    return absl::StrCat("{\"error\": ", Quoted(exchange.status().ToString()),
+                        "}");
+  }
+  return absl::StrCat(
+      "{\"one_cpu_ns\": ", exchange->one_cpu_ns, ", \"two_cpus_ns\": ",
+      exchange->two_cpus_ns.has_value() ? absl::StrCat(*exchange->two_cpus_ns)
+                                        : "null",
+      "}");
+}
+
 std::string Answer(const std::string& line) {
   const std::vector<std::string> words = absl::StrSplit(line, '\t');
   if (words[0] == "device" && words.size() == 2) return DeviceOf(words[1]);
   if (words[0] == "hold" && words.size() == 4) {
     return Hold(words[1], words[2], words[3]);
   }
+  if (words[0] == "exchange" && words.size() == 2) return Exchanged(words[1]);
   const auto task = ParseTask(line);
   if (!task.ok()) {
     return absl::StrCat("{\"error\": ", Quoted(task.status().ToString()), "}");

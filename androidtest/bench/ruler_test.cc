@@ -1,5 +1,6 @@
 #include "androidtest/bench/ruler.h"
 
+#include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,6 +9,8 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "androidtest/bench/exchange.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -109,6 +112,20 @@ TEST(ToJsonTest, IsOneLine) {
   EXPECT_EQ(ToJson(measured),
             "{\"ops\": 7, \"wall_ns\": 0, \"client_cpu_ns\": 0, "
             "\"daemon_cpu_ns\": 0, \"errors\": 0, \"errno\": 0}");
+}
+
+// It comes back where it was.
+TEST(ExchangeTest, IsMeasured) {
+  cpu_set_t before;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(before), &before), 0);
+  const auto exchange = MeasureExchange(absl::Milliseconds(2));
+  ASSERT_TRUE(exchange.ok()) << exchange.status();
+  EXPECT_GT(exchange->one_cpu_ns, 0);
+  EXPECT_EQ(exchange->two_cpus_ns.has_value(), CPU_COUNT(&before) > 1);
+  EXPECT_GT(exchange->two_cpus_ns.value_or(1), 0);
+  cpu_set_t after;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(after), &after), 0);
+  EXPECT_TRUE(CPU_EQUAL(&before, &after));
 }
 
 }  // namespace

@@ -59,13 +59,18 @@ _STUBS.update(
     {
         name: name
         for name in CARRYING
-        + ("openat", "unlinkat", "mkdirat", "close", "ioctl", "fsetxattr", "name_to_handle_at", "setfsuid", "setfsgid", "umask")
+        + ("openat", "unlinkat", "mkdirat", "close", "ioctl", "fsetxattr", "name_to_handle_at", "setfsuid", "setfsgid", "umask", "syscall")
     }
 )
 
 
-def stub_of(symbol):
-    """The system call that a function of libc's is for; None: it is another."""
+def stub_of(symbol, where=""):
+    """The system call that a function of libc's, or of liburing's, is for; None:
+    it is another. `where`: the object it is in."""
+    # It has no symbols, and nothing else of it takes time. (Where a ring is used,
+    # it is for requests.)
+    if os.path.basename(where).startswith("liburing."):
+        return "io_uring_enter"
     return _STUBS.get(re.sub(r"^(__GI___|__GI_|__libc_|__)|64$", "", re.sub(r"64$", "", symbol)))
 
 
@@ -109,7 +114,7 @@ class Shares:
         if comm in BEHIND:
             return ("behind", "")
         if not frames or not _in_kernel(frames[0]):
-            call = stub_of(frames[0][0]) if frames else None
+            call = stub_of(*frames[0]) if frames else None
             if call is None:
                 if frames:
                     self.functions[frames[0][0]] = self.functions.get(frames[0][0], 0) + 1

@@ -99,8 +99,8 @@ COLD = (
 # Of files that are there.
 FILE_CHANGES = (
     single("open_write", "open+pwrite 4 KiB+close, one file", "open_write", ONE),
-    single("chmod", "chmod", "chmod", "set", set=SET),
-    single("utimes", "utimensat", "utimes", "set", set=SET),
+    single("chmod", "chmod", "chmod", "set", set=SET, warm=SET),
+    single("utimes", "utimensat", "utimes", "set", set=SET, warm=SET),
 )
 
 
