@@ -199,6 +199,25 @@ TEST_F(NamesTest, Renames) {
   EXPECT_EQ(view.Rename(kRootNode, "a", a, "below").error, EINVAL);
 }
 
+// The kernel asks first what stands at the new name, and is told; since then
+// something else may stand there.
+TEST_F(NamesTest, RenamesOverWhatNobodyLookedAt) {
+  MakeFile("a/f", "f");
+  MakeFile("b/g", "g");
+  MakeDirectory("b/d");
+  MountedView& view = Mount();
+  const kernel::NodeId a = view.Walk("a");
+  const kernel::NodeId b = view.Walk("b");
+  const kernel::NodeId f = view.Walk("a/f");
+  EXPECT_EQ(view.Rename(a, "f", b, "d").error, EISDIR);
+  EXPECT_EQ(view.Rename(kRootNode, "a", b, "g").error, ENOTDIR);
+  EXPECT_EQ(view.Rename(a, "f", b, "g").error, 0);
+  EXPECT_EQ(view.Walk("b/g"), f);
+  EXPECT_EQ(Content("b/g"), "f");
+  EXPECT_EQ(view.Rename(kRootNode, "a", b, "d").error, 0);
+  EXPECT_FALSE(Exists("a"));
+}
+
 TEST_F(NamesTest, RenameFlags) {
   MakeFile("a/f", "f");
   MakeFile("b/g", "g");

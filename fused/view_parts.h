@@ -164,6 +164,10 @@ struct StaleFile {
 
 // The media index's part in a rename.
 struct ViewStaging {
+  // What stands at the new name is looked at; else nothing may.
+  bool look = true;
+  // Not so: it has to be looked at, and nothing was moved.
+  bool vacant = true;
   // What rows were written for.
   std::vector<media::Tree::Moved> plan;
   // Not so: they were the wrong ones, and nothing was moved.

@@ -179,7 +179,12 @@ absl::Status View::RenameLocked(const Actor& actor, Target& from, Target& to,
   Locate(actor, to);
   absl::Status status = Refresh(actor, from);
   if (!status.ok()) return status;
-  status = Refresh(actor, to);
+  // Of what the kernel knows a node of, somebody else may have told it.
+  const bool look =
+      staging.look ||
+      told_.Find(ToldNames::KeyOf(to.parent->id(), to.name)).has_value();
+  to.lower = nullptr;
+  if (look) status = Refresh(actor, to);
   if (!status.ok()) return status;
   // A directory takes what is below it along: nothing may be made there between
   // the check and the move.
@@ -187,6 +192,9 @@ absl::Status View::RenameLocked(const Actor& actor, Target& from, Target& to,
       posix() || whole || (!IsDirectoryAt(from) && !IsDirectoryAt(to));
   if (!staging.locked) return absl::OkStatus();
   status = CheckRename(actor, from, to, flags);
+  // Why he may not, who asks is told by what stands there.
+  staging.vacant = look || status.ok();
+  if (!staging.vacant) return absl::OkStatus();
   if (!status.ok()) return status;
   if (!AsTold(from) || !AsTold(to)) return Stale();
 
@@ -208,8 +216,10 @@ absl::Status View::RenameLocked(const Actor& actor, Target& from, Target& to,
   LowerTree& tree = from.parent->lower->tree();
   const LowerTree::Moving moving(tree);
   if (renameat2((*old_parent)->get(), from.name.data(), (*new_parent)->get(),
-                to.name.data(), flags) != 0) {
-    return kernel::ErrnoStatus(errno);
+                to.name.data(), look ? flags : RENAME_NOREPLACE) != 0) {
+    // EINVAL: the file system does not know that flag, for one.
+    staging.vacant = look || (errno != EEXIST && errno != EINVAL);
+    return staging.vacant ? kernel::ErrnoStatus(errno) : absl::OkStatus();
   }
   // Two names of one file: nothing moved.
   staging.same = from.lower == to.lower;
@@ -233,9 +243,12 @@ absl::Status View::RenameStaged(const Actor& actor, Target& from, Target& to,
   bool whole = false;
   media::Tree* const media = from.parent->lower->tree().media();
   const bool stages = media != nullptr && media->rows_alone();
+  // Mostly nothing stands there, and to move it there tells as much as a look.
+  bool look = flags != 0 || (media != nullptr && media->by_path());
   constexpr int kAttempts = 16;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     Staging staging;
+    staging.look = look;
     // No moment without an owner: rows for where the files will be come before
     // the move, and those for where they were go after it. Not under the locks:
     // it waits for the disk.
@@ -262,11 +275,12 @@ absl::Status View::RenameStaged(const Actor& actor, Target& from, Target& to,
                             *to.parent->lower, whole);
       status = RenameLocked(actor, from, to, flags, whole, staging);
     }
-    const bool done = staging.right && staging.locked;
+    const bool done = staging.right && staging.locked && staging.vacant;
     const bool moved = status.ok() && done && !staging.same;
     if (stages && !moved) media->CancelMove(staging.plan);
     if (!status.ok() || done) return status;
     whole = !staging.locked || whole;
+    look = !staging.vacant || look;
   }
   // Names below it are made and moved without end.
   return kernel::ErrnoStatus(EBUSY);
