@@ -50,6 +50,10 @@ bool HasMore(int descriptor) {
   return poll(&ready, 1, 0) > 0;
 }
 
+// For so long one session's may be served before others', if they want
+// something, have their turn: whatever is asked for here, and by however many.
+constexpr int64_t kTurn = 500'000;
+
 bool EndsHandle(uint32_t opcode) {
   return opcode == FUSE_RELEASE || opcode == FUSE_RELEASEDIR;
 }
@@ -148,6 +152,7 @@ void Loop::Impl::ServeOne(size_t index, uint64_t key, Session::Buffer& buffer) {
   if (entry == nullptr) return;
   Session& session = *entry->session;
   Session::Progress progress = Session::Progress::kServed;
+  int64_t until = 0;
   for (bool quick = true; quick && progress == Session::Progress::kServed;) {
     progress = session.Receive(buffer);
     if (progress != Session::Progress::kServed) break;
@@ -159,6 +164,13 @@ void Loop::Impl::ServeOne(size_t index, uint64_t key, Session::Buffer& buffer) {
     }
     if (!roused.load(std::memory_order_relaxed)) Rouse();
     Work(index, *entry, buffer);
+    if (!quick) break;
+    const int64_t now = NowNanoseconds();
+    if (until == 0) until = now + kTurn;
+    if (now < until) continue;
+    // Who ends has closed very many files.
+    Rearm(*entry);
+    break;
   }
   // FUSE_DESTROY ends a session whose descriptor has nothing more to tell.
   Leave(*entry, progress == Session::Progress::kEnded || session.ended());
@@ -301,9 +313,6 @@ std::optional<uint64_t> Loop::Impl::Elsewhere(const Entry& entry) const {
 std::optional<uint64_t> Loop::Impl::ServeAlone(size_t index, uint64_t key,
                                                Session::Buffer& buffer,
                                                SpinGauge& gauge) {
-  // Then others have their turn, if they want one: whatever is asked for here,
-  // and by however many.
-  constexpr int64_t kTurn = 500'000;
   Entry* const entry = Enter(key);
   if (entry == nullptr) return std::nullopt;
   Session& session = *entry->session;
@@ -365,7 +374,14 @@ void Loop::Impl::Run(size_t index) {
     } else if (key >= kFirstKey) {
       ServeOne(index, key, buffer);
     }
-    if (parked_count.load(std::memory_order_relaxed) > 0) ServeParked(index);
+    if (parked_count.load(std::memory_order_relaxed) > 0) {
+      // That may take long, and what was reported to this thread alone is to be
+      // seen by another then.
+      const uint64_t other =
+          std::exchange(next, std::nullopt).value_or(kWakeKey);
+      if (other >= kFirstKey) Report(other);
+      ServeParked(index);
+    }
     if (stands_in && IsSpare()) break;
   }
 }

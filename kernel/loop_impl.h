@@ -110,6 +110,8 @@ struct Loop::Impl {
   void Free(Entry& entry) ABSL_LOCKS_EXCLUDED(mu);
   // Has the set report the session again, to any thread, if it is readable.
   void Rearm(const Entry& entry);
+  // The same, by a thread that is not in it. Not where it has a ring.
+  void Report(uint64_t key);
 
   // False: it is to be served now.
   bool Park(size_t slot, Entry& entry, const Session::Buffer& buffer)
@@ -150,10 +152,10 @@ struct Loop::Impl {
   // Of the watching thread.
   void Watch();
   // Until somebody rouses it, or the end: true.
-  bool Doze(absl::Duration most) ABSL_LOCKS_EXCLUDED(watch_mu);
+  // `woken`: by who rouses it.
+  bool Doze(absl::Duration most, bool& woken) ABSL_LOCKS_EXCLUDED(watch_mu);
   // Whether anybody was busy.
   bool Look();
-  void ReportBehind(const WorkerTable::Work& work);
   void Expire(const WorkerTable::Work& work);
   // How many are to serve, with so many that are slow and not stuck.
   void Size(int slow_now, int64_t now);

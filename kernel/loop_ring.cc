@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -86,12 +87,19 @@ bool Loop::Impl::AddSeat(const Entry& entry, int queue, bool stands_in) {
   seat->queue = queue;
   seat->stands_in = stands_in;
   seat->session = entry.session;
-  seat->thread =
-      std::thread([this, seat = seat.get(), session = entry.session]() mutable {
-        RunSeat(*seat, *session);
-        session = nullptr;
-        seat->left.store(true);
-      });
+  try {
+    seat->thread = std::thread(
+        [this, seat = seat.get(), session = entry.session]() mutable {
+          RunSeat(*seat, *session);
+          session = nullptr;
+          seat->left.store(true);
+        });
+  } catch (const std::system_error& error) {
+    // A limit of threads.
+    LOG_EVERY_N_SEC(ERROR, 60)
+        << "no thread for FUSE over io_uring: " << error.what();
+    return false;
+  }
   *free = std::move(seat);
   return true;
 }
@@ -147,12 +155,14 @@ void Loop::Impl::RunRingSeat(const Seat& seat, Session& session) {
 
 void Loop::Impl::ServeSeat(const Seat& seat, Session& session,
                            Session::Buffer& buffer) {
-  if (!session.Accept(buffer)) return;
+  // First: who has entered is waited for before the session's end is told.
   Entry* const entry = Enter(seat.key);
+  const bool accepted = session.Accept(buffer);
   if (entry == nullptr) {
-    session.Refuse(buffer, ENOTCONN);
+    if (accepted) session.Refuse(buffer, ENOTCONN);
     return;
   }
+  if (!accepted) return Leave(*entry, session.ended());
   if (!roused.load(std::memory_order_relaxed)) Rouse();
   if (stuck.load(std::memory_order_relaxed) > 0 &&
       Park(seat.slot, *entry, buffer)) {

@@ -6,7 +6,10 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -130,19 +133,30 @@ TEST(LoopTest, TwoThatAskTogetherAreBothAnswered) {
 class TardyOperations : public FakeOperations {
  public:
   void Access(const Caller&, NodeId, int, StatusReply reply) override {
+    Dawdle();
+    reply.Ok();
+  }
+  void Release(NodeId, HandleId, std::optional<uint64_t>,
+               StatusReply reply) override {
+    Dawdle();
+    reply.Ok();
+  }
+  absl::Notification all_there;
+  std::atomic<int> served{0};
+
+ private:
+  void Dawdle() {
     all_there.WaitForNotification();
     const absl::Time then = absl::Now() + absl::Milliseconds(2);
     while (absl::Now() < then) {
     }
     served.fetch_add(1);
-    reply.Ok();
   }
-  absl::Notification all_there;
-  std::atomic<int> served{0};
 };
 
-// With requests of which none is slow by itself.
-TEST(LoopTest, OneThatAsksForMuchAtOnceKeepsNobody) {
+// With requests of which none is slow by itself: `send` sends one.
+void ExpectOthersAreServed(absl::Duration spin,
+                           const std::function<void(FakeKernel&)>& send) {
   TardyOperations tardy;
   FakeOperations operations;
   LoopedPeer busy;
@@ -150,20 +164,34 @@ TEST(LoopTest, OneThatAsksForMuchAtOnceKeepsNobody) {
   Loop::Options options;
   options.threads = 1;
   options.slow = options.stuck = absl::Seconds(20);
+  options.spin = spin;
   absl::StatusOr<std::unique_ptr<Loop>> loop = Loop::Start(options);
   ASSERT_THAT(loop, IsOk());
   busy.Start(**loop, tardy);
   other.Start(**loop, operations);
   constexpr int kRequests = 50;
-  for (int i = 0; i < kRequests; ++i) {
-    busy.kernel.SendStruct(FUSE_ACCESS, 1, fuse_access_in{});
-  }
+  for (int i = 0; i < kRequests; ++i) send(busy.kernel);
   other.kernel.Send(FUSE_LOOKUP, 1, Terminated("a"));
   tardy.all_there.Notify();
   EXPECT_EQ(other.kernel.Receive().error, -ENOSYS);
   EXPECT_LT(tardy.served.load(), kRequests / 2);
   for (int i = 0; i < kRequests; ++i) {
     EXPECT_EQ(busy.kernel.Receive().error, 0);
+  }
+}
+
+TEST(LoopTest, OneThatAsksForMuchAtOnceKeepsNobody) {
+  ExpectOthersAreServed(Loop::Options().spin, [](FakeKernel& kernel) {
+    kernel.SendStruct(FUSE_ACCESS, 1, fuse_access_in{});
+  });
+}
+
+// The end of a handle is taken together with what comes next.
+TEST(LoopTest, OneThatClosesMuchAtOnceKeepsNobody) {
+  for (const absl::Duration spin : {Loop::Options().spin, absl::Duration()}) {
+    ExpectOthersAreServed(spin, [](FakeKernel& kernel) {
+      kernel.SendStruct(FUSE_RELEASE, 1, fuse_release_in{});
+    });
   }
 }
 

@@ -59,9 +59,8 @@ void Loop::Impl::ExpireParked(int64_t now) {
   }
 }
 
-// What waits behind the end of a handle has not been reported (ServeOne()).
-void Loop::Impl::ReportBehind(const WorkerTable::Work& work) {
-  Entry* const entry = Enter(work.session);
+void Loop::Impl::Report(uint64_t key) {
+  Entry* const entry = Enter(key);
   if (entry == nullptr) return;
   if (entry->session->ring() == nullptr) Rearm(*entry);
   Leave(*entry, false);
@@ -166,7 +165,8 @@ bool Loop::Impl::Look() {
     stuck_now.push_back(work);
     if (!is_seat) ++stuck_threads;
   });
-  for (const WorkerTable::Work& work : slow_threads) ReportBehind(work);
+  // What waits behind the end of a handle has not been reported (ServeOne()).
+  for (const WorkerTable::Work& work : slow_threads) Report(work.session);
   for (const WorkerTable::Work& work : stuck_now) {
     const int64_t patience = Patience(work.request.opcode);
     if (now - work.since < deadline * patience ||
@@ -202,14 +202,14 @@ void Loop::Impl::Rouse() {
   wake_watch = true;
 }
 
-bool Loop::Impl::Doze(absl::Duration most) {
+bool Loop::Impl::Doze(absl::Duration most, bool& woken) {
   absl::MutexLock lock(&watch_mu);
   const auto wanted = [this] {
     watch_mu.AssertHeld();
     return watch_ends || wake_watch;
   };
   watch_mu.AwaitWithTimeout(absl::Condition(&wanted), most);
-  wake_watch = false;
+  woken = std::exchange(wake_watch, false);
   return watch_ends;
 }
 
@@ -220,10 +220,13 @@ void Loop::Impl::Watch() {
   uint64_t done = 0;
   // A seat that began when it was unset need not have seen that: one look more.
   bool unset = false;
-  while (!Doze(pause)) {
+  // Who wakes it may not have begun yet, and have been told so by what was
+  // unset since.
+  bool woken = false;
+  while (!Doze(pause, woken)) {
     const bool busy = Look();
     const uint64_t before = std::exchange(done, table.done());
-    const bool active = busy || done != before;
+    const bool active = busy || woken || done != before;
     if (unset && active) roused.store(true);
     unset = !active && roused.exchange(false);
     if (unset || roused.load()) {
