@@ -1,6 +1,5 @@
 #include "kernel/ring.h"
 
-#include <fcntl.h>
 #include <liburing.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -16,7 +15,6 @@
 #include <cstring>
 #include <memory>
 #include <optional>
-#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -64,10 +62,21 @@ class Ring::Entry {
 absl::StatusOr<std::unique_ptr<Ring>> Ring::Create(int device, int queues,
                                                    size_t payload) {
   std::unique_ptr<Ring> ring(new Ring(device, queues, payload));
-  ring->wake_.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!ring->wake_.valid()) return ErrnoStatus(errno, "eventfd");
+  for (int queue = 0; queue < queues; ++queue) {
+    Fd& wake = ring->at_[queue].wake;
+    wake.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!wake.valid()) return ErrnoStatus(errno, "eventfd");
+  }
+  ring->times_out_ = RequestsTimeOut();
   return ring;
 }
+
+Ring::Ring(int device, int queues, size_t payload)
+    : device_(device),
+      queues_(queues),
+      payload_(payload),
+      at_(std::make_unique<Queue[]>(queues)),
+      entries_(kMostEntries * queues) {}
 
 Ring::~Ring() {
   for (size_t i = 0; i < entry_count_.load(); ++i) {
@@ -79,13 +88,14 @@ Ring::~Ring() {
 
 Ring::Entry* Ring::NewEntry(int queue) {
   absl::MutexLock lock(&mu_);
-  const size_t count = entry_count_.load();
-  if (count == kMostEntries) return nullptr;
+  if (at_[queue].made.load() == kMostEntries) return nullptr;
   // Pages come when they are touched.
   void* memory = mmap(nullptr, payload_, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return nullptr;
   auto* entry = new Entry(queue, static_cast<char*>(memory), payload_);
+  at_[queue].made.fetch_add(1);
+  const size_t count = entry_count_.load();
   entries_[count].store(entry, std::memory_order_release);
   entry_count_.store(count + 1, std::memory_order_release);
   return entry;
@@ -107,25 +117,44 @@ void Ring::NoteFile(uint64_t node) {
   files_[next_file_.fetch_add(1) % files_.size()].store(node);
 }
 
-void Ring::Post(Entry* entry) {
-  {
-    absl::MutexLock lock(&mu_);
-    posted_.push_back(entry);
-    posted_count_.store(posted_.size(), std::memory_order_release);
-  }
-  eventfd_write(wake_.get(), 1);
+bool Ring::Finish(Entry& entry, uint64_t unique) {
+  if (!entry.unique.compare_exchange_strong(unique, 0)) return false;
+  unanswered_.fetch_sub(1, std::memory_order_relaxed);
+  return true;
 }
 
-std::vector<Ring::Entry*> Ring::TakePosted() {
-  if (posted_count_.load(std::memory_order_acquire) == 0) return {};
-  absl::MutexLock lock(&mu_);
-  posted_count_.store(0, std::memory_order_release);
-  return std::exchange(posted_, {});
+void Ring::Post(Entry* entry) {
+  Queue& queue = at_[entry->queue];
+  {
+    absl::MutexLock lock(&queue.mu);
+    queue.posted.push_back(entry);
+    queue.posted_count.store(queue.posted.size(), std::memory_order_release);
+  }
+  eventfd_write(queue.wake.get(), 1);
+}
+
+std::vector<Ring::Entry*> Ring::TakePosted(int number) {
+  Queue& queue = at_[number];
+  if (queue.posted_count.load(std::memory_order_acquire) == 0) return {};
+  absl::MutexLock lock(&queue.mu);
+  queue.posted_count.store(0, std::memory_order_release);
+  return std::exchange(queue.posted, {});
+}
+
+Ring::Entry* Ring::TakeSpare(int number) {
+  Queue& queue = at_[number];
+  absl::MutexLock lock(&queue.mu);
+  if (queue.spare.empty()) return nullptr;
+  Entry* const entry = queue.spare.back();
+  queue.spare.pop_back();
+  return entry;
 }
 
 void Ring::Stop() {
   stopped_.store(true, std::memory_order_release);
-  eventfd_write(wake_.get(), 1);
+  for (int queue = 0; queue < queues_; ++queue) {
+    eventfd_write(at_[queue].wake.get(), 1);
+  }
 }
 
 void Ring::Fail() {
@@ -156,9 +185,12 @@ struct RingSeat::Impl {
   void WaitForWake();
   // An entry for the seat's next request.
   void Register();
-  void Kick();
-  // Commits nothing: a request that a kick has made.
-  void Drop(Ring::Entry* entry);
+  // Makes a request that nobody waits for. False: it can't be made.
+  bool Kick();
+  // Answers it, which takes effect when it is committed.
+  void Forgo(Ring::Entry* entry);
+  // Does not commit it for now.
+  void Retire(Ring::Entry* entry);
   // False: the ring has stopped.
   bool TakePosted();
   bool Reap(io_uring_cqe* cqe, std::string_view& packet);
@@ -180,6 +212,8 @@ struct RingSeat::Impl {
   bool open = false;
   // Entries that the kernel may put a request into.
   int held = 0;
+  // Of what it committed for others, what is still to be set aside.
+  int surplus = 0;
   // At whose request the thread is.
   Ring::Entry* current = nullptr;
   // That is answered with a node.
@@ -228,11 +262,17 @@ void RingSeat::Impl::Send(Ring::Entry* entry, uint32_t command) {
 
 void RingSeat::Impl::WaitForWake() {
   io_uring_sqe* const sqe = Submission();
-  io_uring_prep_poll_add(sqe, ring->wake_.get(), POLLIN);
+  io_uring_prep_poll_add(sqe, ring->at_[queue].wake.get(), POLLIN);
   sqe->user_data = kWake;
 }
 
 void RingSeat::Impl::Register() {
+  if (Ring::Entry* const spare = ring->TakeSpare(queue); spare != nullptr) {
+    // That fetches what waits.
+    Send(spare, FUSE_IO_URING_CMD_COMMIT_AND_FETCH);
+    kicks = true;
+    return;
+  }
   Ring::Entry* const entry = ring->NewEntry(queue);
   if (entry == nullptr) return;
   Send(entry, FUSE_IO_URING_CMD_REGISTER);
@@ -245,7 +285,7 @@ void RingSeat::Impl::Register() {
 // nothing makes one, at the queue of the processor that asks; the node has to
 // be a regular file that the kernel knows. Without one, what waits does so
 // until another request of the queue is answered.
-void RingSeat::Impl::Kick() {
+bool RingSeat::Impl::Kick() {
   io_uring_submit(&uring);
   fuse_notify_retrieve_out out = {};
   // No request of the kernel's own has such a number.
@@ -257,25 +297,36 @@ void RingSeat::Impl::Kick() {
   for (std::atomic<uint64_t>& file : ring->files_) {
     out.nodeid = file.load(std::memory_order_relaxed);
     if (out.nodeid == 0) continue;
-    if (writev(ring->device_, parts, 2) >= 0) return;
+    if (writev(ring->device_, parts, 2) >= 0) return true;
     // Forgotten.
     uint64_t expected = out.nodeid;
     file.compare_exchange_strong(expected, 0);
   }
+  return false;
 }
 
-void RingSeat::Impl::Drop(Ring::Entry* entry) {
+void RingSeat::Impl::Forgo(Ring::Entry* entry) {
   fuse_out_header out = {};
   out.len = sizeof(out);
-  out.unique = entry->unique.exchange(0);
+  out.unique = entry->unique.load();
   std::memcpy(entry->header.in_out, &out, sizeof(out));
   entry->header.ring_ent_in_out.payload_sz = 0;
-  Send(entry, FUSE_IO_URING_CMD_COMMIT_AND_FETCH);
+  ring->Finish(*entry, out.unique);
+}
+
+// There is no way to give an entry back: an answer is committed with the wait
+// for the next request, and what the kernel puts into this entry from then on
+// is seen by this thread alone, and not while it is at something slow.
+void RingSeat::Impl::Retire(Ring::Entry* entry) {
+  Ring::Queue& place = ring->at_[queue];
+  absl::MutexLock lock(&place.mu);
+  place.spare.push_back(entry);
 }
 
 bool RingSeat::Impl::TakePosted() {
-  for (Ring::Entry* entry : ring->TakePosted()) {
+  for (Ring::Entry* entry : ring->TakePosted(queue)) {
     Send(entry, FUSE_IO_URING_CMD_COMMIT_AND_FETCH);
+    if (!ring->times_out_) ++surplus;
   }
   return !ring->stopped();
 }
@@ -287,7 +338,7 @@ bool RingSeat::Impl::Reap(io_uring_cqe* cqe, std::string_view& packet) {
   io_uring_cqe_seen(&uring, cqe);
   if (data == kWake) {
     eventfd_t value;
-    if (!ring->stopped()) eventfd_read(ring->wake_.get(), &value);
+    if (!ring->stopped()) eventfd_read(ring->at_[queue].wake.get(), &value);
     WaitForWake();
     return true;
   }
@@ -309,7 +360,12 @@ bool RingSeat::Impl::Reap(io_uring_cqe* cqe, std::string_view& packet) {
   std::memcpy(&in, packet.data(), sizeof(in));
   if (in.opcode == FUSE_NOTIFY_REPLY) {
     packet = {};
-    Drop(entry);
+    Forgo(entry);
+    if (held > 0 && !ring->times_out_) {
+      Retire(entry);
+    } else {
+      Send(entry, FUSE_IO_URING_CMD_COMMIT_AND_FETCH);
+    }
     return true;
   }
   current = entry;
@@ -336,6 +392,7 @@ std::string_view RingSeat::Impl::Arrive(Ring::Entry* entry) {
   std::memcpy(start + sizeof(in), header.op_in, fixed);
   std::memcpy(memory.get() + kPage, entry->memory, behind);
   entry->commit_id = header.ring_ent_in_out.commit_id;
+  ring->unanswered_.fetch_add(1, std::memory_order_relaxed);
   entry->unique.store(in.unique, std::memory_order_release);
   return {start, in.len};
 }
@@ -364,8 +421,12 @@ std::optional<std::string_view> RingSeat::Next() {
   seat.current = nullptr;
   for (;;) {
     if (!seat.TakePosted()) return std::nullopt;
-    // The one that it had is kept by its request.
-    if (seat.held == 0) seat.Register();
+    if (seat.held == 0) {
+      // The one that it had is kept by its request.
+      seat.Register();
+    } else if (seat.held > 1 && seat.surplus > 0 && seat.Kick()) {
+      --seat.surplus;
+    }
     const int submitted = io_uring_submit_and_wait(&seat.uring, 1);
     if (submitted < 0 && submitted != -EINTR && submitted != -EAGAIN) {
       LOG(ERROR) << "io_uring_enter: " << Describe(ErrnoStatus(-submitted));
@@ -395,10 +456,7 @@ std::optional<int> Ring::Answer(uint64_t unique, const struct iovec* parts,
       entry->unique.load(std::memory_order_relaxed) != unique) {
     entry = Find(unique);
   }
-  uint64_t expected = unique;
-  if (entry == nullptr || !entry->unique.compare_exchange_strong(expected, 0)) {
-    return std::nullopt;
-  }
+  if (entry == nullptr || !Finish(*entry, unique)) return std::nullopt;
   if (stopped()) return ENODEV;
   fuse_out_header out;
   std::memcpy(&out, parts[0].iov_base, sizeof(out));
@@ -428,23 +486,6 @@ std::optional<int> Ring::Answer(uint64_t unique, const struct iovec* parts,
     Post(entry);
   }
   return 0;
-}
-
-absl::StatusOr<int> ProcessorsPossible() {
-  const Fd file(open("/sys/devices/system/cpu/possible", O_RDONLY | O_CLOEXEC));
-  char text[64] = {};
-  if (!file.valid() || read(file.get(), text, sizeof(text) - 1) <= 0) {
-    return ErrnoStatus(errno, "/sys/devices/system/cpu/possible");
-  }
-  // "0-3": the last number counts.
-  size_t end = std::strlen(text);
-  while (end > 0 && (text[end - 1] < '0' || text[end - 1] > '9')) --end;
-  size_t start = end;
-  while (start > 0 && text[start - 1] >= '0' && text[start - 1] <= '9') {
-    --start;
-  }
-  if (start == end) return absl::InternalError("no processors");
-  return std::atoi(std::string(text + start, end - start).c_str()) + 1;
 }
 
 }  // namespace fused::kernel

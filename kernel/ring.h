@@ -10,7 +10,11 @@
 // An entry belongs to its request until that is answered. Where the answer
 // comes from elsewhere and later (a lock that is waited for, a request that is
 // parked or late), the seat goes on with another entry, and some seat commits
-// the answer.
+// the answer: of the same queue, as every queue has to have an entry of its own
+// that the kernel can put a request into. Then it has one entry too many, which
+// the kernel would put a request into while it is at another: that one is set
+// aside, with a request in it that nobody waits for (RingSeat::Impl::Retire()),
+// until an entry is wanted.
 #ifndef FUSED_KERNEL_RING_H_
 #define FUSED_KERNEL_RING_H_
 
@@ -38,9 +42,9 @@ class RingSeat;
 // Thread-safe.
 class Ring {
  public:
-  // Of one connection: beyond, there is no entry for those that wait.
+  // Requests of one connection that are unanswered, and entries of a queue.
   static constexpr size_t kMostEntries = 1024;
-  // Entries that only what is answered at once may have.
+  // Of these, what only those that are answered at once may have.
   static constexpr size_t kReserved = 64;
 
   // Where a request comes in and its answer goes out.
@@ -72,7 +76,7 @@ class Ring {
 
   // Whether there is room for a request that may be unanswered for long.
   bool HasRoom() const {
-    return entry_count_.load(std::memory_order_acquire) + kReserved <=
+    return unanswered_.load(std::memory_order_relaxed) + kReserved <=
            kMostEntries;
   }
 
@@ -87,23 +91,41 @@ class Ring {
  private:
   friend class RingSeat;
 
-  Ring(int device, int queues, size_t payload)
-      : device_(device), queues_(queues), payload_(payload) {}
+  // Where answers wait for one of a queue's seats.
+  struct Queue {
+    // Readable: something was posted, or the ring has stopped.
+    Fd wake;
+    absl::Mutex mu;
+    std::vector<Entry*> posted ABSL_GUARDED_BY(mu);
+    std::atomic<size_t> posted_count{0};  // written under `mu`
+    std::atomic<size_t> made{0};          // written under Ring::mu_
+    // Set aside.
+    std::vector<Entry*> spare ABSL_GUARDED_BY(mu);
+  };
+
+  Ring(int device, int queues, size_t payload);
 
   // Null where there may be no more.
   Entry* NewEntry(int queue) ABSL_LOCKS_EXCLUDED(mu_);
   Entry* Find(uint64_t unique) const;
   void NoteFile(uint64_t node);
+  // The request that is in it is answered: 0 from now on. False: it is not
+  // `unique`, or it was answered before.
+  bool Finish(Entry& entry, uint64_t unique);
   // Has some seat commit the answer that is in it.
-  void Post(Entry* entry) ABSL_LOCKS_EXCLUDED(mu_);
+  void Post(Entry* entry);
   // What was posted.
-  std::vector<Entry*> TakePosted() ABSL_LOCKS_EXCLUDED(mu_);
+  std::vector<Entry*> TakePosted(int queue);
+  // One that was set aside, or null.
+  Entry* TakeSpare(int queue);
 
   const int device_;
   const int queues_;
   const size_t payload_;
-  // Readable: something was posted, or the ring has stopped.
-  Fd wake_;
+  const std::unique_ptr<Queue[]> at_;  // by number
+  // No request may stay unanswered for long: the kernel would abort the
+  // connection.
+  bool times_out_ = false;
   std::atomic<bool> stopped_{false};
   std::atomic<bool> failed_{false};
   std::atomic<size_t> seats_{0};
@@ -112,11 +134,10 @@ class Ring {
   std::array<std::atomic<uint64_t>, 8> files_{};
   std::atomic<size_t> next_file_{0};
 
+  std::atomic<size_t> unanswered_{0};
   absl::Mutex mu_;
-  std::vector<Entry*> posted_ ABSL_GUARDED_BY(mu_);
-  std::atomic<size_t> posted_count_{0};  // written under `mu_`
   // Set once each, in order, under `mu_`.
-  std::array<std::atomic<Entry*>, kMostEntries> entries_{};
+  std::vector<std::atomic<Entry*>> entries_;
   std::atomic<size_t> entry_count_{0};
 };
 
@@ -148,6 +169,11 @@ class RingSeat {
 // How many queues the kernel has for each connection: processors that there may
 // ever be.
 absl::StatusOr<int> ProcessorsPossible();
+
+// Whether the kernel aborts a connection of which a request stays unanswered.
+//
+// Source: Linux, Documentation/admin-guide/sysctl/fs.rst.
+bool RequestsTimeOut();
 
 }  // namespace fused::kernel
 

@@ -173,10 +173,10 @@ class RingMountTest : public testing::Test {
     ASSERT_NE(session_->ring(), nullptr);
   }
   // On threads of their own, all at one queue.
-  void StartStats(int count) {
+  void StartStats(int count, int processor = 0) {
     for (int i = 0; i < count; ++i) {
-      waiting_.emplace_back([this] {
-        StayOn(0);
+      waiting_.emplace_back([this, processor] {
+        StayOn(processor);
         struct stat stat;
         const int error = fstat(file_.get(), &stat) == 0 ? 0 : errno;
         absl::MutexLock lock(&mu_);
@@ -189,6 +189,10 @@ class RingMountTest : public testing::Test {
     waiting_.clear();
     absl::MutexLock lock(&mu_);
     return std::exchange(errors_, {});
+  }
+  size_t CountErrors() {
+    absl::MutexLock lock(&mu_);
+    return errors_.size();
   }
   void ExpectServed() const {
     StayOn(0);
@@ -234,6 +238,62 @@ TEST_F(RingMountTest, WhatIsAnsweredLateKeepsNobody) {
   EXPECT_EQ(stats.rings, 1);
   EXPECT_EQ(stats.seats, options_.seats_per_queue * session_->ring()->queues());
   EXPECT_GT(stats.ring_bytes, entries * 4096);
+}
+
+// A thread that commits an answer for another queue would have an entry, and
+// none of its own queue.
+TEST_F(RingMountTest, WhatIsAnsweredLateIsOfItsQueue) {
+  if (sysconf(_SC_NPROCESSORS_ONLN) < 2) GTEST_SKIP() << "needs two processors";
+  Start();
+  for (int round = 0; round < 20; ++round) {
+    operations_->mode = HoldingFile::kKeepReply;
+    StartStats(1, /*processor=*/1);
+    operations_->AwaitKept(1);
+    operations_->AnswerKept();
+    EXPECT_EQ(AwaitStats(), std::vector<int>(1, EXDEV));
+    StartStats(1);
+    operations_->AwaitKept(1);
+    ExpectServed();
+    operations_->AnswerKept();
+    EXPECT_EQ(AwaitStats(), std::vector<int>(1, EXDEV));
+  }
+}
+
+// Of the entries that a thread had for late answers, the kernel puts nothing
+// into any but one: or what is in another would wait for the thread.
+TEST_F(RingMountTest, ASlowOneHoldsUpNobodyAfterALateAnswer) {
+  options_.stuck = absl::Seconds(20);
+  Start();
+  operations_->mode = HoldingFile::kKeepReply;
+  StartStats(5);
+  operations_->AwaitKept(5);
+  operations_->AnswerKept();
+  EXPECT_EQ(AwaitStats(), std::vector<int>(5, EXDEV));
+  for (int i = 0; i < 20; ++i) ExpectServed();
+  operations_->mode = HoldingFile::kKeepThread;
+  StartStats(1);
+  operations_->AwaitHeld(1);
+  operations_->mode = HoldingFile::kAnswer;
+  StartStats(3);
+  while (CountErrors() < 3) std::this_thread::yield();
+  for (int i = 0; i < 20; ++i) ExpectServed();
+  operations_->proceed.Notify();
+  EXPECT_EQ(AwaitStats(), std::vector<int>(4, 0));
+}
+
+TEST_F(RingMountTest, ThereIsRoomAgainWhenThoseWhoWaitedAreAnswered) {
+  Start();
+  constexpr int kMost = Ring::kMostEntries - Ring::kReserved;
+  for (int round = 0; round < 2; ++round) {
+    operations_->mode = HoldingFile::kKeepReply;
+    StartStats(kMost + 1);
+    operations_->AwaitKept(kMost + 1);
+    EXPECT_FALSE(session_->ring()->HasRoom());
+    operations_->AnswerKept();
+    EXPECT_EQ(AwaitStats(), std::vector<int>(kMost + 1, EXDEV));
+    EXPECT_TRUE(session_->ring()->HasRoom());
+  }
+  ExpectServed();
 }
 
 TEST_F(RingMountTest, AnotherThreadStandsInForAStuckOne) {
