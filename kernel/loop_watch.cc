@@ -220,8 +220,7 @@ void Loop::Impl::Watch() {
   uint64_t done = 0;
   // A seat that began when it was unset need not have seen that: one look more.
   bool unset = false;
-  // Who wakes it may not have begun yet, and have been told so by what was
-  // unset since.
+  // Who woke it need not have begun when it looks: one look more for him too.
   bool woken = false;
   while (!Doze(pause, woken)) {
     const bool busy = Look();
